@@ -1,0 +1,249 @@
+"""The application: builds the services, wires them to Quart, answers errors."""
+
+import asyncio
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+import structlog
+from hypercorn.typing import ASGIReceiveCallable as Receive
+from hypercorn.typing import ASGISendCallable as Send
+from hypercorn.typing import Scope
+from quart import Quart, Response, g, request
+from quart.sessions import NullSession, SessionInterface
+from quart_schema import QuartSchema
+from werkzeug.exceptions import HTTPException
+
+from quartchat import errors, metrics, openapi, redis_client, store
+from quartchat.auth import Auth, Cookie
+from quartchat.chat import Chat
+from quartchat.config import Config
+from quartchat.connection import BODY_READ, Connection
+from quartchat.feed import Feed
+from quartchat.hub import Hub
+from quartchat.routes import access, accounts, events, http, messages, ops, pages, rooms
+from quartchat.routes.http import Services
+from quartchat.stream import Streams
+
+BODY_BYTES = 64 << 10
+BODY_S = 20  # to send it in
+DRAIN_S = 1.0  # for streams to end in
+ROOT = Path(__file__).parent.parent
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+DATA = {"application/json", "application/problem+json"}
+DATA_HEADERS = [
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+# Swagger UI styles its elements itself.
+DOCS_POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
+    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+)
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
+CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "payload_too_large",
+}
+
+log = structlog.get_logger()
+
+
+class NoSession(SessionInterface):
+    """Quart's own cookie of data, which we do not use: nothing is read or written for it."""
+
+    null = NullSession()
+
+    async def open_session(self, *_: object) -> NullSession:
+        """Return the one that is always empty."""
+        return self.null
+
+
+class Application(Quart):
+    """Quart, closing the door before it looks who knocks."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            "quartchat",
+            static_folder=str(ROOT / "static"),
+            template_folder=str(ROOT / "templates"),
+        )
+        self.asgi_http_class = Connection.trusting(config.forwarded_allow_ips)
+        self.url_map.converters["number"] = http.NumberConverter
+        self.url_map.merge_slashes = False  # one path is one resource
+        self.session_interface = NoSession()  # type: ignore[assignment]
+        self.secret_key = config.secret_key
+        self.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
+        self.config["BODY_TIMEOUT"] = BODY_S
+        # Asked for each time and answered 304: a page never mixes modules of two deploys.
+        self.config["SEND_FILE_MAX_AGE_DEFAULT"] = 0
+
+    async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve HTTP; there are no WebSockets here, and Hypercorn answers 403."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000, "reason": None})
+        else:
+            await super().asgi_app(scope, receive, send)
+
+    async def send_static_file(self, filename: str) -> Response:
+        """Send a file of the page; a name that no file can have is one that is not there."""
+        try:
+            return await super().send_static_file(filename)
+        except (OSError, ValueError):
+            raise errors.NotFound from None
+
+
+def create_app(config: Config) -> Quart:
+    """Build the application for one web process; it starts with the server's lifespan."""
+    app = Application(config)
+    Cookie(app)
+    QuartSchema(
+        app,
+        info=openapi.INFO,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        swagger_ui_path=None,
+        security_schemes=openapi.SECURITY,
+        security=[{"token": []}, {"cookie": []}],
+        conversion_preference="msgspec",
+        openapi_provider_class=openapi.Provider,
+    )
+    for module in (accounts, rooms, messages, events, pages, ops):
+        app.register_blueprint(module.blueprint)
+    _serve(app, config)
+    _guard(app)
+    _answer_errors(app)
+    return app
+
+
+async def drain(app: Quart) -> None:
+    """Say that this process is not ready any more, and end every open stream."""
+    services: Services = app.extensions["quartchat"]
+    await services.hub.drain(DRAIN_S)
+
+
+def _serve(app: Quart, config: Config) -> None:
+    """Start and stop the services with the server."""
+
+    @app.before_serving
+    async def start() -> None:
+        store.open_database(config.database_url)
+        streams = Streams(config.redis_url, config.partitions)
+        feed = Feed(streams)
+        auth, chat = Auth(config, streams, feed), Chat(streams, feed)
+        hub = Hub(config, streams, feed)
+        app.extensions["quartchat"] = Services(config, streams, feed, auth, chat, hub)
+        feed.start()
+        hub.start()
+
+    @app.after_serving
+    async def stop() -> None:
+        services: Services = app.extensions["quartchat"]
+        await services.hub.stop()
+        await services.feed.stop()
+        await services.auth.close()
+        await services.streams.close()
+        await store.close_database()
+
+
+def _guard(app: Quart) -> None:
+    """Check every request before its route, mark every answer."""
+
+    @app.before_request
+    async def check() -> None:
+        g.started = perf_counter()
+        await access.check()
+
+    @app.after_request
+    async def mark(response: Response) -> Response:
+        headers = response.headers
+        if response.content_type in DATA:
+            headers.extend(DATA_HEADERS)
+        else:
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        if request.endpoint == "ops.docs":
+            headers["Content-Security-Policy"] = DOCS_POLICY
+        if request.method not in access.SAFE and not await _body_read():
+            # Hypercorn closes the connection, since the rest of the body is in the way; say so.
+            headers["Connection"] = "close"
+        route = request.url_rule.rule if request.url_rule else "none"
+        method = request.method if request.method in METHODS else "other"
+        metrics.REQUESTS.labels(method, route, response.status_code).observe(
+            perf_counter() - g.started if hasattr(g, "started") else 0
+        )
+        return response
+
+
+async def _body_read() -> bool:
+    if BODY_READ not in request.scope:
+        await asyncio.sleep(0)  # what has arrived is read in another task
+    return BODY_READ in request.scope or request.http_version not in ("1.0", "1.1")
+
+
+def _answer_errors(app: Quart) -> None:
+    """Turn every error into a problem document (RFC 9457)."""
+
+    @app.errorhandler(errors.ChatError)
+    async def refused(error: errors.ChatError) -> Response:
+        return problem(error)
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        response = _problem(
+            status, CODES.get(status, "error"), error.name, error.description or error.name
+        )
+        for name, value in error.get_headers():
+            if name.lower() in ("allow", "retry-after"):
+                response.headers[name] = value
+        return response
+
+    async def away(error: Exception) -> Response:
+        log.warning("unavailable", error=f"{type(error).__name__}: {error}", path=request.path)
+        return problem(errors.Unavailable(retry_after_s=2))
+
+    for kind in (*redis_client.AWAY, *store.AWAY, asyncio.TimeoutError):
+        app.register_error_handler(kind, away)
+
+    @app.errorhandler(Exception)
+    async def failed(error: Exception) -> Response:
+        log.error("failed", path=request.path, exc_info=error)
+        return _problem(500, "internal_error", "Internal Server Error", "That is our fault.")
+
+
+def problem(error: errors.ChatError) -> Response:
+    """Write one of our errors."""
+    fields = [] if error.field is None else [openapi.FieldError(error.field, error.detail)]
+    response = _problem(error.status, error.code, error.title, error.detail, fields)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == errors.Unauthenticated.status:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    fields: list[openapi.FieldError] | None = None,
+) -> Response:
+    document = openapi.Problem(
+        f"urn:quartchat:problem:{code}", title, status, detail, code, fields or []
+    )
+    return Response(msgspec.json.encode(document), status, content_type="application/problem+json")

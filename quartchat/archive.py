@@ -1,0 +1,127 @@
+"""The worker: from the feed into SQL, then out of Redis.
+
+At least once by its consumer group, exactly once by SQL's keys: an entry is acknowledged
+only after its commit, and a repeated one changes nothing. Only what is committed is trimmed.
+"""
+
+import asyncio
+import secrets
+from time import monotonic
+
+import msgspec
+import structlog
+
+from quartchat import metrics, redis_client, store, tasks
+from quartchat.config import Config
+from quartchat.events import Control, Event, FeedId, RoomId, User, UserId
+from quartchat.store import events as archive
+from quartchat.store.events import Archived
+from quartchat.stream import Streams
+
+BATCH = 500  # entries of one commit
+PACE_S = 0.1  # between batches, where events come one after the other
+CLAIM_EVERY_S = 5.0  # how often a worker looks for what a dead one left
+CLAIM_IDLE_S = 15.0  # how long a worker may take for a batch before others take it over
+
+log = structlog.get_logger()
+
+
+class _Data(msgspec.Struct):
+    """What the archive reads of an event's JSON, whatever its type."""
+
+    author: User | None = None
+    user: User | None = None
+    client_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Data).decode
+
+
+async def run(config: Config, stop: asyncio.Event) -> None:
+    """Archive until `stop` is set; what was taken and not committed is left to others."""
+    store.open_database(config.database_url, pool=1)
+    streams = Streams(config.redis_url, config.partitions)
+    worker = _Worker(config, streams)
+    work = asyncio.create_task(worker.run(), name="archive")
+    try:
+        await stop.wait()
+    finally:
+        await tasks.end(work)
+        await streams.close()
+        await store.close_database()
+
+
+class _Worker:
+    def __init__(self, config: Config, streams: Streams) -> None:
+        self._window = config.room_window
+        self._streams = streams
+        self._name = secrets.token_hex(8)
+        self._claimed = float("-inf")
+        self._joined = False
+        # What was taken and is not committed yet; tried again where SQL was away.
+        self._held: list[tuple[int, list[Event | Control]]] = []
+        # Rooms' newest committed (feed id, number) that may lie above another worker's
+        # uncommitted entries; trimmed once everything below is committed.
+        self._committed: dict[int, dict[RoomId, tuple[FeedId, int]]] = {}
+
+    async def run(self) -> None:
+        tries = 0
+        while True:
+            try:
+                await self._step()
+                tries = 0
+            except (*redis_client.AWAY, *store.AWAY) as error:
+                tries += 1
+                log.warning("archive_unavailable", error=str(error), tries=tries)
+                await tasks.back_off(tries)
+            except Exception:
+                tries += 1
+                self._joined = False  # an emptied Redis has lost the group
+                log.exception("archive_failed", tries=tries)
+                await tasks.back_off(tries)
+
+    async def _step(self) -> None:
+        if not self._joined:
+            for partition in range(self._streams.partitions):
+                await self._streams.join_archive(partition)
+            self._joined = True
+        if not self._held and monotonic() - self._claimed >= CLAIM_EVERY_S:
+            for partition in range(self._streams.partitions):
+                claimed = await self._streams.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
+                self._held.append((partition, claimed))
+            self._claimed = monotonic()
+        if not self._held:
+            self._held = await self._streams.take(self._name, BATCH)
+        busy = sum(len(entries) for _, entries in self._held) > 1
+        while self._held:
+            await self._store(*self._held[0])
+            del self._held[0]
+        if busy:  # a commit costs as much for a hundred events as for one
+            await asyncio.sleep(PACE_S)
+
+    async def _store(self, partition: int, entries: list[Event | Control]) -> None:
+        """Commit a batch, acknowledge it, trim what no one will miss."""
+        waiting = self._committed.setdefault(partition, {})
+        if not entries and not waiting:
+            return
+        events = [entry for entry in entries if isinstance(entry, Event)]
+        if events:
+            for clash in await store.run(archive.add_events, [_archived(e) for e in events]):
+                metrics.CLASHES.labels(clash.what).inc()
+                log.error("archive_clash", room=clash.room_id, n=clash.n, what=clash.what)
+            metrics.ARCHIVED.inc(len(events))
+        for event in events:
+            waiting[event.room_id] = max(
+                waiting.get(event.room_id, (FeedId(0), 0)), (event.feed, event.n)
+            )
+        first_open = await self._streams.archived(partition, entries)
+        for room_id, (feed, n) in list(waiting.items()):
+            if feed < first_open:
+                await self._streams.trim(room_id, n, self._window)
+                del waiting[room_id]
+
+
+def _archived(event: Event) -> Archived:
+    data = _decode(event.data)
+    author = data.author or data.user
+    return Archived(event, author.id if author else UserId(0), data.client_id)

@@ -1,0 +1,212 @@
+"""Accounts and sessions: passwords, cookies, tokens, and how often one may try.
+
+A session lives in SQL. The cookie holds its secret, signed; a token is the bare secret;
+SQL has the hash of either. So a logout kills every copy, on every process.
+"""
+
+import asyncio
+import hashlib
+import math
+import os
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import bcrypt
+import limits
+import quart_auth
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from quart import Quart, has_request_context, request
+
+from quartchat import errors, redis_client, store
+from quartchat.cache import Cache
+from quartchat.config import Config
+from quartchat.events import Control, Event, Position, User
+from quartchat.feed import Feed
+from quartchat.store import accounts
+from quartchat.store.accounts import SessionRow
+from quartchat.stream import Streams
+
+SESSIONS_CACHED = 20_000
+SESSION_TTL_S = 60  # and at once where the session ends
+COOKIE_S = 365 * 24 * 3600
+TOKENS_PER_USER = 100
+
+# Guessing passwords: per name, so that many addresses help nobody; per address, so that
+# many names help nobody. A school or an office may share one address.
+LOGIN_PER_NAME = limits.parse("10 per 5 minutes")
+LOGIN_PER_ADDRESS = limits.parse("60 per 5 minutes")
+REGISTER_PER_NAME = limits.parse("10 per hour")
+REGISTER_PER_ADDRESS = limits.parse("30 per hour")
+
+
+class Auth:
+    """Who is who, for one process."""
+
+    def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
+        self._rounds = config.bcrypt_rounds
+        self._streams = streams
+        # bcrypt takes a core for a quarter of a second, without the interpreter's lock:
+        # one core fewer than there are, so that chat goes on while people sign in.
+        self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "bcrypt")
+        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds))
+        self._cache: Cache[str, SessionRow] = Cache(
+            size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: feed.fresh
+        )
+        self._limits = redis_client.connect(config.redis_url, connections=8)
+        self._limiter = _limiter(self._limits) if config.rate_limits else None
+        feed.listen(self._hear, self._forget)
+
+    async def close(self) -> None:
+        """End the threads and the connections."""
+        await self._limits.aclose()
+        self._hashers.shutdown(wait=False, cancel_futures=True)
+
+    # -- accounts
+
+    async def register(
+        self, username: str, password: str, display_name: str, address: str
+    ) -> tuple[User, str]:
+        """Make an account and a session; return the user and the session's secret.
+
+        `username` is folded already. Raises UsernameTaken, RateLimited.
+        """
+        await self._limit(REGISTER_PER_NAME, "register-name", username)
+        await self._limit(REGISTER_PER_ADDRESS, "register-address", address)
+        if await store.run(accounts.credentials, username) is not None:
+            raise errors.UsernameTaken(field="username")
+        hashed = await self._hash(partial(bcrypt.hashpw, password.encode(), self._salt()))
+        user = await store.run(accounts.add_account, username, display_name, hashed.decode())
+        return user, await self._start(user)
+
+    async def login(self, username: str, password: str, address: str) -> tuple[User, str]:
+        """Start a session; return the user and the session's secret.
+
+        Raises InvalidCredentials, after the same time whether or not the user exists.
+        """
+        await self._limit(LOGIN_PER_NAME, "login-name", username)
+        await self._limit(LOGIN_PER_ADDRESS, "login-address", address)
+        found = await store.run(accounts.credentials, username)
+        hashed = self._nobody if found is None else found[1].encode()
+        good = await self._hash(partial(bcrypt.checkpw, password.encode(), hashed))
+        if found is None or not good:
+            raise errors.InvalidCredentials
+        return found[0], await self._start(found[0])
+
+    # -- sessions
+
+    async def session(self, secret: str | None) -> SessionRow:
+        """Return the session that a secret opens. Raises Unauthenticated."""
+        if secret is None:
+            raise errors.Unauthenticated
+        key = _digest(secret)
+        found = await self._cache.get(key, partial(store.run, accounts.session, key))
+        if found is None:
+            raise errors.Unauthenticated
+        return found
+
+    async def end(self, session: SessionRow) -> None:
+        """End a session, everywhere, at once."""
+        await store.run(accounts.remove_session, session.secret_hash)
+        self._cache.discard(session.secret_hash)
+        await self._streams.control(
+            Control("session", session.user.id, session=session.secret_hash)
+        )
+
+    async def add_token(self, user: User, name: str) -> tuple[SessionRow, str]:
+        """Make a token; return its session and its secret, which is not kept."""
+        if len(await store.run(accounts.tokens, user.id)) >= TOKENS_PER_USER:
+            raise errors.ValidationFailed(f"You have {TOKENS_PER_USER} tokens; revoke one first.")
+        secret = f"qct_{secrets.token_urlsafe(32)}"
+        row = await store.run(accounts.add_session, user.id, _digest(secret), "token", name)
+        return row, secret
+
+    async def tokens(self, user: User) -> list[SessionRow]:
+        """Return a user's tokens."""
+        return await store.run(accounts.tokens, user.id)
+
+    async def end_token(self, user: User, token_id: int) -> None:
+        """Revoke a token of the user's own. Raises NotFound."""
+        for token in await self.tokens(user):
+            if token.id == token_id:
+                return await self.end(token)
+        raise errors.NotFound
+
+    async def _start(self, user: User) -> str:
+        secret = secrets.token_urlsafe(32)
+        await store.run(accounts.add_session, user.id, _digest(secret), "cookie", "")
+        return secret
+
+    async def _hash(self, work: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._hashers, work)
+
+    def _salt(self) -> bytes:
+        return bcrypt.gensalt(self._rounds)
+
+    async def _limit(self, rate: limits.RateLimitItem, kind: str, key: str) -> None:
+        if self._limiter is not None and not await self._limiter.hit(rate, kind, key):
+            stats = await self._limiter.get_window_stats(rate, kind, key)
+            wait_s = max(1, math.ceil(stats.reset_time - time.time()))
+            raise errors.RateLimited("Too many tries; wait a while.", retry_after_s=wait_s)
+
+    # -- what the feed says
+
+    def _hear(self, entries: list[tuple[int, Event | Control]]) -> None:
+        for _, entry in entries:
+            if isinstance(entry, Control) and entry.session is not None:
+                self._cache.discard(entry.session)
+
+    def _forget(self, _: Position) -> None:
+        self._cache.clear()
+
+
+class Cookie(quart_auth.QuartAuth):
+    """quart-auth's signed cookie, holding a session's secret; or a bearer token."""
+
+    def __init__(self, app: Quart) -> None:
+        super().__init__(app, cookie_name="quartchat", duration=COOKIE_S, salt="quartchat session")
+        self._secrets: Cache[str, str] = Cache(
+            size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: True
+        )
+
+    def load_token(self, token: str, app: Quart | None = None) -> str | None:
+        """Return the secret that a cookie holds, if we signed it; checked anew each minute."""
+        secret = self._secrets.peek(token)
+        if secret is None:
+            secret = super().load_token(token, app)
+            if secret is not None:
+                self._secrets.put(token, secret)
+        return secret
+
+    def resolve_user(self) -> quart_auth.AuthUser:
+        """Return whose secret the request carries; an Authorization header goes first."""
+        header = request.headers.get("Authorization")
+        if header is None:
+            return quart_auth.AuthUser(self.load_cookie())
+        scheme, _, token = header.partition(" ")
+        return quart_auth.AuthUser(token.strip() if scheme.lower() == "bearer" else None)
+
+    @property
+    def cookie_secure(self) -> bool:
+        """The cookie is for https only where it was set over https."""
+        return has_request_context() and request.is_secure
+
+    @cookie_secure.setter
+    def cookie_secure(self, _: bool | None) -> None:
+        """quart-auth sets this once for all requests; here each request decides."""
+
+
+def _digest(secret: str) -> str:
+    # The secret is random and long, so a plain hash is as good as a slow one.
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _limiter(client: Any) -> MovingWindowRateLimiter:
+    # `limits` takes the pool of any client of redis-py; the URL only names its kind.
+    storage = RedisStorage(
+        "async+redis://", implementation="redispy", connection_pool=client.connection_pool
+    )
+    return MovingWindowRateLimiter(storage)

@@ -1,0 +1,66 @@
+"""A bounded cache whose entries others may invalidate, also while they are being loaded."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from time import monotonic
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Cache(Generic[K, V]):
+    """Answers of SQL, least recently used first out.
+
+    Entries are used only while `trusted()`: that is, while this process hears of changes.
+    """
+
+    def __init__(self, *, size: int, ttl_s: float, trusted: Callable[[], bool]) -> None:
+        self._size = size
+        self._ttl_s = ttl_s
+        self._trusted = trusted
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._generation = 0
+
+    async def get(self, key: K, load: Callable[[], Awaitable[V | None]]) -> V | None:
+        """Return the cached value, or load it; None is never cached."""
+        found = self.peek(key)
+        if found is not None:
+            return found
+        generation = self._generation
+        value = await load()
+        # What was dropped while we loaded may have made this very value stale.
+        if value is not None and generation == self._generation:
+            self.put(key, value)
+        return value
+
+    def peek(self, key: K) -> V | None:
+        """Return the cached value, if it may be used."""
+        entry = self._entries.get(key)
+        if entry is None or entry[0] <= monotonic() or not self._trusted():
+            return None
+        self._entries.move_to_end(key)
+        return entry[1]
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value."""
+        self._entries[key] = (monotonic() + self._ttl_s, value)
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def drop(self, match: Callable[[K, V], bool]) -> None:
+        """Forget every entry that matches."""
+        self._generation += 1
+        for key in [key for key, (_, value) in self._entries.items() if match(key, value)]:
+            del self._entries[key]
+
+    def discard(self, key: K) -> None:
+        """Forget one entry."""
+        self._generation += 1
+        self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._generation += 1
+        self._entries.clear()

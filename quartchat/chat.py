@@ -1,0 +1,302 @@
+"""The use cases: who may do what with rooms and messages.
+
+A room is had only through the user who asks (`_seat`), so that no check can be forgotten.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from quartchat import errors, events, history, markup, metrics, sends, store, stream
+from quartchat.cache import Cache
+from quartchat.events import (
+    Control,
+    Event,
+    MemberEvent,
+    Message,
+    Position,
+    Role,
+    Room,
+    RoomId,
+    User,
+    UserId,
+    Visibility,
+)
+from quartchat.feed import Feed
+from quartchat.history import Page
+from quartchat.records import Head
+from quartchat.store import events as archive
+from quartchat.store import rooms
+from quartchat.store.rooms import RoomRow
+from quartchat.stream import Draft, Streams
+
+SEATS_CACHED = 50_000
+SEAT_TTL_S = 60  # and at once where the membership changes
+RETRY_S = 1  # what a 503 asks the client to wait
+
+_decode_member = msgspec.json.Decoder(MemberEvent).decode
+_decode_message = msgspec.json.Decoder(Message).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A message's JSON, and whether this send made it."""
+
+    data: bytes
+    new: bool
+
+
+class Chat:
+    """Rooms and messages, for one process."""
+
+    def __init__(self, streams: Streams, feed: Feed) -> None:
+        self._streams = streams
+        self._seats: Cache[tuple[UserId, RoomId], RoomRow] = Cache(
+            size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
+        )
+        feed.listen(self._hear, self._forget)
+
+    # -- rooms
+
+    async def create_room(self, user: User, name: str, topic: str, visibility: Visibility) -> Room:
+        """Make a room with the user in it, as owner. Raises RoomNameTaken."""
+        row = await store.run(rooms.add_room, user.id, name, topic, visibility)
+        await self._streams.seed(row.id, 0, 0)
+        await self._streams.control(Control("room", user.id, room_id=row.id))
+        return _room(row, Head(0, 0, 0, 0))
+
+    async def room(self, user: User, room_id: RoomId) -> Room:
+        """Return a room. Raises NotFound, also for a private one that the user is not in."""
+        row = await store.run(rooms.room, user.id, room_id)
+        if row is None:
+            raise errors.NotFound
+        return _room(row, await history.head(self._streams, room_id, user.id))
+
+    async def rooms(
+        self,
+        user: User,
+        *,
+        joined: bool,
+        search: str,
+        after: tuple[str, RoomId] | None,
+        limit: int,
+    ) -> tuple[list[Room], tuple[str, RoomId] | None, Position]:
+        """Return a page of rooms, where the next begins, and the place to listen from.
+
+        Who listens from that place hears of everything that the rooms do not show yet.
+        """
+        # The place comes first, so that a room that is made meanwhile comes by the stream.
+        position = await self._streams.position()
+        rows = await store.run(
+            rooms.rooms, user.id, joined=joined, search=search, after=after, limit=limit + 1
+        )
+        page = rows[:limit]
+        _, heads = await history.heads(self._streams, [row.id for row in page], user.id)
+        following = (rooms.fold(page[-1].name), page[-1].id) if len(rows) > limit else None
+        return [_room(row, heads[row.id]) for row in page], following, position
+
+    async def join(self, user: User, room_id: RoomId) -> Room:
+        """Join a public room; may be repeated. Raises NotFound."""
+        await self.room(user, room_id)
+        owed = await store.run(rooms.start_join, user.id, room_id)
+        if owed.state == "leaving":  # a leave was cut short: the log hears of that first
+            await self.leave(user, room_id)
+            owed = await store.run(rooms.start_join, user.id, room_id)
+        if owed.state == "joining":
+            event = MemberEvent(0, room_id, user, owed.role)
+            n = await self._tell(event, "member.join", owed.ticket)
+            messages = await self._messages_up_to(room_id, n)
+            await store.run(rooms.finish_join, user.id, room_id, owed.ticket, n, messages)
+            await self._streams.mark(room_id, user.id, n, messages)
+        return await self.room(user, room_id)
+
+    async def leave(self, user: User, room_id: RoomId) -> None:
+        """Leave a room; may be repeated. Raises NotFound for a room that one may not see."""
+        owed = await store.run(rooms.start_leave, user.id, room_id)
+        self._seats.discard((user.id, room_id))
+        if owed is None:
+            await self.room(user, room_id)
+            return
+        await self._tell(MemberEvent(0, room_id, user, owed.role), "member.leave", owed.ticket)
+        await store.run(rooms.finish_leave, user.id, room_id, owed.ticket)
+
+    async def members(
+        self, user: User, room_id: RoomId, after: UserId, limit: int
+    ) -> tuple[list[tuple[User, Role]], UserId | None]:
+        """Return a page of members and where the next begins."""
+        await self.seat(user, room_id)
+        found = await store.run(rooms.members, room_id, after, limit + 1)
+        following = found[limit - 1][0].id if len(found) > limit else None
+        return found[:limit], following
+
+    async def read(self, user: User, room_id: RoomId, n: int) -> None:
+        """Note that the user has read the room up to event `n`."""
+        await self.seat(user, room_id)
+        head = await history.head(self._streams, room_id, user.id)
+        n = min(n, head.n)
+        if n > head.read_id:
+            messages = await self._messages_up_to(room_id, n)
+            await store.run(rooms.mark_read, user.id, room_id, n, messages)
+            await self._streams.mark(room_id, user.id, n, messages)
+
+    # -- messages
+
+    async def post(
+        self, user: User, room_id: RoomId, body: str, client_id: str | None, reply_to: int | None
+    ) -> Posted:
+        """Send a message, once, however often this is called with one `client_id`.
+
+        Raises NotAMember, NotFound, IdempotencyMismatch, ValidationFailed, Unavailable.
+        """
+        await self.seat(user, room_id)
+        if reply_to is not None:
+            await self._message(room_id, reply_to, "reply_to")
+        message = Message(
+            id=0, room_id=room_id, author=user, body=body, html=markup.render(body),
+            created_at=events.now(), client_id=client_id, reply_to=reply_to,
+        )  # fmt: skip
+        sent_ms = None if client_id is None else sends.made_ms(client_id)
+        draft = Draft(
+            room_id=room_id,
+            author_id=user.id,
+            type="message",
+            rest=events.unnumbered(message),
+            key=stream.random_key() if client_id is None else client_id,
+            key_ttl_s=stream.OWN_KEY_TTL_S if client_id is None else stream.SENT_TTL_S,
+            digest=sends.digest(body, reply_to),
+            sent_ms=sent_ms,
+        )
+        if client_id is not None and sent_ms is None:
+            earlier = await self._sent_earlier(draft)
+            if earlier is not None:
+                return earlier
+        return await self._append(draft)
+
+    async def message(self, user: User, room_id: RoomId, n: int) -> bytes:
+        """Return one message's JSON. Raises NotFound."""
+        await self.seat(user, room_id)
+        found = await history.event(self._streams, room_id, n)
+        if found is None or found.type != "message":
+            raise errors.NotFound
+        return found.data
+
+    async def messages(
+        self,
+        user: User,
+        room_id: RoomId,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+        limit: int,
+    ) -> Page:
+        """Return a page of messages: around an id, after one, before one, or the newest."""
+        await self.seat(user, room_id)
+        if around is not None:
+            return await history.page_around(self._streams, room_id, around, limit)
+        if after is not None:
+            return await history.page_after(self._streams, room_id, after, limit)
+        return await history.page_before(self._streams, room_id, before, limit)
+
+    async def seat(self, user: User, room_id: RoomId) -> RoomRow:
+        """Return the room that a member is in. Raises NotAMember, or NotFound if it is hidden."""
+        row = await self._seats.get(
+            (user.id, room_id), partial(store.run, rooms.room, user.id, room_id)
+        )
+        if row is None:
+            raise errors.NotFound
+        if row.role is None:
+            raise errors.NotAMember
+        return row
+
+    async def _append(self, draft: Draft) -> Posted:
+        appended = await self._streams.append(draft)
+        if appended.outcome == "unseeded":
+            await history.seed(self._streams, draft.room_id)
+            appended = await self._streams.append(draft)
+        if appended.outcome == "unsure":
+            earlier = await self._sent_earlier(draft)
+            if earlier is not None:
+                return earlier
+            draft = dataclasses.replace(draft, sent_ms=None)
+            appended = await self._streams.append(draft)
+        if appended.outcome == "new":
+            metrics.POSTED.inc()
+            return Posted(events.numbered(appended.n, draft.rest), new=True)
+        if appended.outcome == "again":
+            if appended.digest != draft.digest:
+                raise errors.IdempotencyMismatch(field="client_id")
+            metrics.REPEATED.inc()
+            data = appended.data
+            if data is None:  # trimmed from Redis, so it is in SQL
+                found = await store.run(archive.event, draft.room_id, appended.n)
+                data = None if found is None else found.data
+            if data is not None:
+                return Posted(data, new=False)
+        # `full`, or a Redis that is emptied as fast as it is seeded
+        raise errors.Unavailable("The archive is too far behind.", retry_after_s=RETRY_S)
+
+    async def _sent_earlier(self, draft: Draft) -> Posted | None:
+        found = await store.run(archive.sent, draft.room_id, draft.author_id, draft.key)
+        if found is None:
+            return None
+        message = _decode_message(found.data)
+        if sends.digest(message.body, message.reply_to) != draft.digest:
+            raise errors.IdempotencyMismatch(field="client_id")
+        metrics.REPEATED.inc()
+        return Posted(found.data, new=False)
+
+    async def _tell(self, event: MemberEvent, type_: str, ticket: str) -> int:
+        """Put a membership's change on the room's log, once; return its number."""
+        draft = Draft(
+            room_id=event.room_id, author_id=event.user.id, type=type_,
+            rest=events.unnumbered(event), key=ticket, digest="",
+        )  # fmt: skip
+        posted = await self._append(draft)
+        return _decode_member(posted.data).id
+
+    async def _message(self, room_id: RoomId, n: int, field: str) -> Event:
+        found = await history.event(self._streams, room_id, n)
+        if found is None or found.type != "message":
+            raise errors.ValidationFailed("There is no such message in this room.", field=field)
+        return found
+
+    async def _messages_up_to(self, room_id: RoomId, n: int) -> int:
+        """Return how many messages a room had at event `n`."""
+        head = await history.head(self._streams, room_id)
+        later = await self._streams.read(room_id, n, head.n - n + 1)
+        if len(later) == head.n - n:  # also where `n` is the head
+            return head.messages - sum(event.type == "message" for event in later)
+        archived = await store.run(archive.event, room_id, n)
+        return head.messages if archived is None else archived.messages
+
+    # -- what the feed says
+
+    def _hear(self, entries: list[tuple[int, Event | Control]]) -> None:
+        for _, entry in entries:
+            if isinstance(entry, Event) and entry.type.startswith("member."):
+                self._seats.discard((_decode_member(entry.data).user.id, entry.room_id))
+
+    def _forget(self, _: Position) -> None:
+        self._seats.clear()
+
+
+def _room(row: RoomRow, head: Head) -> Room:
+    # Redis knows of the user's own sends at once, SQL of all that was marked: the later counts.
+    read = max((head.read_id, head.read_messages), (row.read_id, row.read_messages))
+    joined = row.role is not None
+    return Room(
+        id=row.id,
+        name=row.name,
+        topic=row.topic,
+        visibility=row.visibility,
+        created_at=row.created_at,
+        member_count=row.member_count,
+        joined=joined,
+        role=row.role,
+        last_id=head.n,
+        read_id=read[0] if joined else 0,
+        unread=max(0, head.messages - read[1]) if joined else 0,
+    )

@@ -1,0 +1,124 @@
+"""The error tree: what a use case may answer instead of its result.
+
+Each class is one `code` of the HTTP contract. Nothing here knows HTTP beyond
+the status number; one handler in `app` turns any of these into a problem document.
+
+    ChatError
+    ├── NotJson                 400 invalid_json
+    ├── Unauthenticated         401 unauthenticated
+    │   └── InvalidCredentials  401 invalid_credentials
+    ├── Forbidden               403 forbidden
+    │   ├── NotAMember          403 not_a_member
+    │   └── CrossOrigin         403 cross_origin
+    ├── NotFound                404 not_found
+    ├── UnsupportedMediaType    415 unsupported_media_type
+    ├── Conflict
+    │   ├── UsernameTaken       409 username_taken
+    │   └── RoomNameTaken       409 room_name_taken
+    ├── ValidationFailed        422 validation_failed
+    │   └── IdempotencyMismatch 422 idempotency_mismatch
+    ├── RateLimited             429 rate_limited
+    └── Unavailable             503 unavailable
+"""
+
+from typing import ClassVar
+
+
+class ChatError(Exception):
+    """A refusal with a stable `code`; `detail` is one sentence for a person."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(
+        self, detail: str = "", *, field: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+
+class NotJson(ChatError):
+    """The body is not JSON in UTF-8."""
+
+    status, code, title = 400, "invalid_json", "The body is not JSON."
+
+
+class Unauthenticated(ChatError):
+    """No session, or one that has ended."""
+
+    status, code, title = 401, "unauthenticated", "Sign in first."
+
+
+class InvalidCredentials(Unauthenticated):
+    """Unknown user or wrong password; which of the two is not said."""
+
+    status, code, title = 401, "invalid_credentials", "The username or the password is wrong."
+
+
+class Forbidden(ChatError):
+    """The caller may not do this."""
+
+    status, code, title = 403, "forbidden", "You may not do this."
+
+
+class NotAMember(Forbidden):
+    """The room is public, and the caller has not joined it."""
+
+    status, code, title = 403, "not_a_member", "Join the room first."
+
+
+class CrossOrigin(Forbidden):
+    """An unsafe request that another site's page made."""
+
+    status, code, title = 403, "cross_origin", "The request comes from another site."
+
+
+class NotFound(ChatError):
+    """No such thing, or none that the caller may know of."""
+
+    status, code, title = 404, "not_found", "There is nothing here."
+
+
+class UnsupportedMediaType(ChatError):
+    """A body that does not say it is JSON."""
+
+    status, code, title = 415, "unsupported_media_type", "Send application/json."
+
+
+class UsernameTaken(ChatError):
+    """Another account has this name, whatever the case."""
+
+    status, code, title = 409, "username_taken", "This username is taken."
+
+
+class RoomNameTaken(ChatError):
+    """Another public room has this name, whatever the case."""
+
+    status, code, title = 409, "room_name_taken", "A public room with this name exists."
+
+
+class ValidationFailed(ChatError):
+    """The request is well formed, and a value in it is not allowed."""
+
+    status, code, title = 422, "validation_failed", "A value is not allowed."
+
+
+class IdempotencyMismatch(ValidationFailed):
+    """The `client_id` was used before for another body."""
+
+    status, code, title = 422, "idempotency_mismatch", "This client_id named another message."
+
+
+class RateLimited(ChatError):
+    """Too many tries, or too many open streams."""
+
+    status, code, title = 429, "rate_limited", "Too many requests."
+
+
+class Unavailable(ChatError):
+    """Redis or SQL is away, or the archive is too far behind; try again soon."""
+
+    status, code, title = 503, "unavailable", "The service is not available for the moment."

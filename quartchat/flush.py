@@ -1,0 +1,150 @@
+"""Writing what is new to the readers that are live, in batches that grow with the load."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
+from typing import TypeVar
+
+import structlog
+
+from quartchat import metrics
+from quartchat.events import Position, RoomId
+from quartchat.readers import FeedReader, Reader, RoomReader
+from quartchat.recent import Recent
+
+REST = 3  # after a flush the hub rests so many times as long as that took,
+MAX_REST_S = 0.08  # but no longer than this
+YIELD_EVERY = 200  # readers written to before other tasks get a turn
+
+R = TypeVar("R", bound=Reader)
+
+log = structlog.get_logger()
+
+
+class Flush:
+    """The live readers of one process, and what they are still to get.
+
+    A room's reader is live by itself; one of all rooms is listed here under each of them.
+    """
+
+    def __init__(
+        self,
+        recent: Recent,
+        rooms: Mapping[RoomId, set[RoomReader]],
+        readers: Callable[[], list[Reader]],
+    ) -> None:
+        self.dirty: set[RoomId] = set()  # rooms with events since the last flush
+        self.news = asyncio.Event()  # set it when there are
+        self._recent = recent
+        self._rooms = rooms
+        self._readers = readers
+        self._feeds: defaultdict[RoomId, set[FeedReader]] = defaultdict(set)
+        self._done: tuple[int, Position] = (0, ())  # live readers of feeds have all up to here
+        self._writes = 0  # since the last flush
+        self._bytes = 0
+
+    def live(self, reader: Reader) -> None:
+        """Write to a reader from now on; it stands at the head of the log."""
+        if isinstance(reader, FeedReader):
+            for room_id in reader.joined:
+                self.wants(reader, room_id)
+
+    def unlive(self, reader: Reader) -> None:
+        """Give a reader back to its own task, if it is live."""
+        if isinstance(reader, FeedReader):
+            for room_id in reader.joined:
+                self.forget(reader, room_id)
+        reader.hand_back()
+
+    def wants(self, reader: FeedReader, room_id: RoomId) -> None:
+        """Write a room's events to a live reader from now on."""
+        self._feeds[room_id].add(reader)
+
+    def forget(self, reader: FeedReader, room_id: RoomId) -> None:
+        """Write a room's events to a reader no more."""
+        self._feeds[room_id].discard(reader)
+        if not self._feeds[room_id]:
+            del self._feeds[room_id]
+
+    def begin(self, position: Position) -> None:
+        """Start the log anew at a position; what lies before it may have been missed."""
+        _, reached = self._done
+        for reader in self._readers():
+            if isinstance(reader, FeedReader) and reader.is_live:
+                reader.delivered(reached)
+                self.unlive(reader)
+        self._recent.begin(position)
+        self._done = (self._recent.seq, position)
+
+    async def run(self) -> None:
+        """Flush whenever there are news, for ever."""
+        while True:
+            await self.news.wait()
+            self.news.clear()
+            started = perf_counter()
+            try:
+                await self._flush()
+            except Exception:
+                log.exception("flush_failed")
+                for reader in self._readers():
+                    self.unlive(reader)  # each catches up by its own cursor
+            took = perf_counter() - started
+            metrics.FLUSH.observe(took)
+            # Idle, an event leaves at once; loaded, each write carries many.
+            await asyncio.sleep(min(REST * took, MAX_REST_S))
+
+    async def _flush(self) -> None:
+        dirty, self.dirty = self.dirty, set()
+        seq, position = self._recent.seq, self._recent.position
+        wanted: defaultdict[FeedReader, list[RoomId]] = defaultdict(list)
+        for room_id in dirty:
+            await in_turns(self._rooms.get(room_id, ()), self._write_room)
+            for feed_reader in self._feeds.get(room_id, ()):
+                wanted[feed_reader].append(room_id)
+        chunks: dict[tuple[int, tuple[RoomId, ...]], tuple[Position, bytes]] = {}
+        since, reached = self._done
+
+        def write_feed(reader: FeedReader) -> None:
+            start = max(reader.seq, since)
+            if start >= seq:
+                return  # it went live while others were written to
+            if not self._recent.holds(start):
+                reader.delivered(reached)
+                self.unlive(reader)
+                return
+            key = (start, tuple(wanted[reader]))
+            if key not in chunks:
+                chunks[key] = self._recent.feed_chunk(start, seq, position, key[1])
+            reader.position, frames = chunks[key]
+            if not self._write(reader, frames) or reader.position != position:
+                self.unlive(reader)
+
+        await in_turns(wanted, write_feed)
+        self._done = (seq, position)
+        metrics.WRITES.inc(self._writes)
+        metrics.DELIVERED.inc(self._bytes)
+        self._writes = self._bytes = 0
+
+    def _write(self, reader: Reader, frames: bytes) -> bool:
+        self._writes += 1
+        self._bytes += len(frames)
+        return reader.write(frames)
+
+    def _write_room(self, reader: RoomReader) -> None:
+        chunk = self._recent.room_chunk(reader.room_id, reader.cursor)
+        if chunk is None:
+            reader.hand_back()
+        elif chunk[0] > reader.cursor:
+            reader.cursor = chunk[0]
+            if self._write(reader, chunk[1]) and reader.cursor < self._recent.heads[reader.room_id]:
+                reader.hand_back()  # the chunk was cut
+
+
+async def in_turns(readers: Iterable[R], write: Callable[[R], None], *, live: bool = True) -> None:
+    """Write to readers, and let other tasks have a turn now and then."""
+    for count, reader in enumerate(list(readers), start=1):
+        if reader.is_live or not live:
+            write(reader)
+        if count % YIELD_EVERY == 0:
+            await asyncio.sleep(0)

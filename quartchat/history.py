@@ -1,0 +1,156 @@
+"""A room's events as one sequence over Redis and SQL, however old.
+
+Redis holds a room's newest events without a hole, SQL holds at least all that Redis has
+trimmed. So whoever reads Redis first, and asks SQL only for what lies below what was
+found there, misses nothing, whatever is archived or trimmed in between.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from quartchat import store
+from quartchat.events import NEVER, NOBODY, Event, FeedId, Position, RoomId, UserId
+from quartchat.records import Head
+from quartchat.store import events as archive
+from quartchat.stream import Streams
+
+READ = 100  # events read from Redis at once, at least: not all of them are messages
+FEED_PAGE = 500  # events read at once when a reader of all rooms is behind
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages, oldest first, and whether there are others on either side."""
+
+    messages: list[Event]
+    more_before: bool
+    more_after: bool
+
+
+async def after(streams: Streams, room_id: RoomId, n: int, limit: int) -> list[Event]:
+    """Return up to `limit` events of every type with numbers n+1, n+2, …; empty at the head."""
+    found = await streams.read(room_id, n, limit)
+    if found and found[0].n == n + 1:
+        return found
+    # All that Redis lacks in front of what it gave is in SQL.
+    rows = await store.run(archive.after, room_id, n, limit)
+    last = rows[-1].n if rows else n
+    return (rows + [event for event in found if event.n > last])[:limit]
+
+
+async def event(streams: Streams, room_id: RoomId, n: int) -> Event | None:
+    """Return one event, or None."""
+    found = await streams.read(room_id, n - 1, 1)
+    if found and found[0].n == n:
+        return found[0]
+    return await store.run(archive.event, room_id, n)
+
+
+async def head(streams: Streams, room_id: RoomId, user_id: UserId = NOBODY) -> Head:
+    """Return where a room stands, and the user in it."""
+    return (await heads(streams, [room_id], user_id))[1][room_id]
+
+
+async def heads(
+    streams: Streams, room_ids: Sequence[RoomId], user_id: UserId
+) -> tuple[Position, dict[RoomId, Head]]:
+    """Return the feed's end and where rooms stand; Redis is told first where it does not know."""
+    position, found = await streams.snapshot(room_ids, user_id)
+    unknown = [room_id for room_id in room_ids if room_id not in found]
+    if unknown:
+        for room_id in unknown:
+            await seed(streams, room_id)
+        position, found = await streams.snapshot(room_ids, user_id)
+    return position, found
+
+
+async def seed(streams: Streams, room_id: RoomId) -> None:
+    """Tell Redis where SQL says that a room stands, so that no number is used twice."""
+    await streams.seed(room_id, *await store.run(archive.tail, room_id))
+
+
+async def page_before(streams: Streams, room_id: RoomId, n: int | None, limit: int) -> Page:
+    """Return the `limit` messages before id `n`; with None the newest."""
+    found = await _before(streams, room_id, n, limit + 1)
+    more_after = n is not None and bool(await _after(streams, room_id, n - 1, 1))
+    return Page(found[:limit][::-1], more_before=len(found) > limit, more_after=more_after)
+
+
+async def page_after(streams: Streams, room_id: RoomId, n: int, limit: int) -> Page:
+    """Return the `limit` messages after id `n`."""
+    found = await _after(streams, room_id, n, limit + 1)
+    more_before = bool(await _before(streams, room_id, n + 1, 1))
+    return Page(found[:limit], more_before=more_before, more_after=len(found) > limit)
+
+
+async def page_around(streams: Streams, room_id: RoomId, n: int, limit: int) -> Page:
+    """Return up to `limit` messages with id `n` in their middle."""
+    half = limit // 2
+    older = await _before(streams, room_id, n, half + 1)
+    newer = await _after(streams, room_id, n - 1, limit - half + 1)
+    return Page(
+        older[:half][::-1] + newer[: limit - half],
+        more_before=len(older) > half,
+        more_after=len(newer) > limit - half,
+    )
+
+
+async def _before(streams: Streams, room_id: RoomId, n: int | None, limit: int) -> list[Event]:
+    messages: list[Event] = []
+    count = max(limit, READ)
+    while len(messages) < limit:
+        found = await streams.read_back(room_id, n, count)
+        messages += (event for event in found if event.type == "message")
+        n = found[-1].n if found else n
+        wanted = limit - len(messages)
+        if len(found) < count:  # Redis has nothing below n: the rest is archived
+            if wanted > 0:
+                messages += await store.run(archive.messages_before, room_id, n, wanted)
+            break
+    return messages[:limit]
+
+
+async def _after(streams: Streams, room_id: RoomId, n: int, limit: int) -> list[Event]:
+    messages: list[Event] = []
+    count = max(limit, READ)
+    while len(messages) < limit:
+        found = await streams.read(room_id, n, count)
+        if not found or found[0].n > n + 1:
+            # What lies between n and the first entry is archived; with no entry, all is.
+            below = found[0].n if found else NEVER
+            wanted = limit - len(messages)
+            messages += await store.run(archive.messages_after, room_id, n, below, wanted)
+        messages += (event for event in found if event.type == "message")
+        if len(found) < count:
+            break
+        n = found[-1].n
+    return messages[:limit]
+
+
+async def feed_after(
+    streams: Streams, joined: dict[RoomId, int], partition: int, feed: FeedId, up_to: FeedId
+) -> AsyncIterator[tuple[FeedId, list[Event]]]:
+    """Yield the events of some rooms with `feed` < feed id <= `up_to`, page by page.
+
+    Each page comes with the place that is reached with it, also where no event was found.
+    `joined` gives for each room the number from which on it is the reader's; it may change
+    between pages.
+    """
+    while feed < up_to:
+        mine = {r: n for r, n in joined.items() if streams.partition(r) == partition}
+        entries = await streams.read_feed(partition, feed, FEED_PAGE)
+        # Asked after the read: what had been trimmed by then may be missing from it.
+        trimmed = min(await streams.trimmed(partition), up_to)
+        if feed < trimmed:
+            found = await store.run(archive.feed, mine, feed, trimmed, FEED_PAGE)
+            feed = found[-1].feed if len(found) == FEED_PAGE else trimmed
+        else:
+            feed = min(entries[-1].feed, up_to) if entries else up_to
+            found = [
+                entry
+                for entry in entries
+                if isinstance(entry, Event)
+                and entry.feed <= feed
+                and entry.n >= mine.get(entry.room_id, NEVER)
+            ]
+        yield feed, found

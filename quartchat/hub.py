@@ -1,0 +1,300 @@
+"""Fan-out: every event of the feed to every stream of this process that wants it.
+
+A reader is a cursor into `recent`, not a queue, so a slow one costs nothing but its cursor.
+Its own request task catches it up, from memory, Redis or SQL; at the head it goes live,
+and from then on the hub writes to it, until a write would have to wait. Then its task
+finishes that write and catches up again. A live, a resuming and a slow reader are one code.
+"""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from time import monotonic
+
+import msgspec
+import structlog
+
+from quartchat import errors, history, metrics, redis_client, sse, store, tasks
+from quartchat.beats import Beats
+from quartchat.config import Config
+from quartchat.events import NEVER, Control, Event, MemberEvent, Position, RoomId, UserId
+from quartchat.feed import Feed
+from quartchat.flush import Flush, in_turns
+from quartchat.pages import Pages
+from quartchat.readers import FeedReader, Reader, RoomReader, notice_frame
+from quartchat.recent import Recent
+from quartchat.store import accounts, rooms
+from quartchat.stream import Streams
+
+ENDED = 10_000  # sessions remembered as ended, for streams that were just being opened
+
+Allowed = Callable[[], Awaitable[object]]
+
+log = structlog.get_logger()
+_decode_member = msgspec.json.Decoder(MemberEvent).decode
+
+
+class Hub:
+    """All streams of one process."""
+
+    def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
+        self.recent = Recent()
+        self.streams = streams
+        self._config = config
+        self._feed = feed
+        self._users: dict[UserId, set[Reader]] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._rooms: dict[RoomId, set[RoomReader]] = {}
+        self._known: set[RoomId] = set()  # rooms whose head Redis was asked for
+        self._asking: dict[RoomId, asyncio.Task[None]] = {}
+        self._flush = Flush(self.recent, self._rooms, self._readers)
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._pages = Pages(streams)
+        self._beats = Beats(config.heartbeat_s, config.stream_lifetime_s)
+        self.draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        feed.listen(self.publish, self._begin)
+
+    def start(self) -> None:
+        """Begin to flush and to beat."""
+        self._spawn(self._flush.run())
+        self._spawn(self._beat_for_ever())
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new streams, end the open ones, wait for that, but not longer than `grace_s`."""
+        self.draining = True
+        for reader in self._readers():
+            reader.close(sse.prelude(random.randint(1000, 5000)))  # noqa: S311 - spreads reconnects
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._empty.wait()
+
+    async def stop(self) -> None:
+        """End the hub's own tasks."""
+        await tasks.end(*self._tasks)
+
+    # -- opening and closing
+
+    async def open_room(
+        self, session: str, user_id: UserId, room_id: RoomId, cursor: str | None, allowed: Allowed
+    ) -> RoomReader:
+        """Open a room's stream. Raises what `allowed` raises, RateLimited, Unavailable."""
+        reader = RoomReader(self, session, user_id, room_id)
+        await self._open(reader, cursor, allowed)
+        return reader
+
+    async def open_feed(self, session: str, user_id: UserId, cursor: str | None) -> FeedReader:
+        """Open the stream of all of a user's rooms. Raises RateLimited, Unavailable."""
+        reader = FeedReader(self, session, user_id)
+        await self._open(reader, cursor)
+        return reader
+
+    async def _open(
+        self, reader: RoomReader | FeedReader, cursor: str | None, allowed: Allowed | None = None
+    ) -> None:
+        if self.draining or not self.recent.position:
+            raise errors.Unavailable(retry_after_s=1)
+        mine = self._users.get(reader.user_id, ())
+        if 0 < self._config.streams_per_user <= len(mine):
+            raise errors.RateLimited("You have too many open streams.", retry_after_s=5)
+        # Attached first, allowed second: a leave or a logout that comes in between is seen.
+        self._attach(reader)
+        try:
+            if allowed is not None:
+                await allowed()
+            self._check_session(reader.session)
+            await reader.prepare(cursor)
+        except BaseException:
+            self.detach(reader)
+            raise
+
+    def _check_session(self, session: str) -> None:
+        if session in self._ended:
+            raise errors.Unauthenticated
+
+    def _attach(self, reader: Reader) -> None:
+        self._users.setdefault(reader.user_id, set()).add(reader)
+        self._empty.clear()
+        if isinstance(reader, RoomReader):
+            self._rooms.setdefault(reader.room_id, set()).add(reader)
+            self.recent.watch(reader.room_id, 0)
+        self._beats.begin(reader)
+        metrics.STREAMS.inc()
+        metrics.CONNECTS.inc()
+
+    def detach(self, reader: Reader) -> None:
+        """Forget a reader."""
+        self._flush.unlive(reader)
+        mine = self._users[reader.user_id]
+        mine.discard(reader)
+        if not mine:
+            del self._users[reader.user_id]
+            if not self._users:
+                self._empty.set()
+        if isinstance(reader, RoomReader):
+            here = self._rooms[reader.room_id]
+            here.discard(reader)
+            if not here:
+                del self._rooms[reader.room_id]
+                self.recent.unwatch(reader.room_id)
+                self._known.discard(reader.room_id)
+        self._beats.discard(reader)
+        metrics.STREAMS.dec()
+
+    # -- what a reader asks for
+
+    def live(self, reader: Reader) -> None:
+        """Write to a reader from now on."""
+        self._flush.live(reader)
+
+    async def head(self, room_id: RoomId, *, fresh: bool = False) -> int:
+        """Return a room's last number; `fresh`: ask Redis also if it seems known."""
+        if fresh:
+            await self._ask(room_id)
+        elif room_id not in self._known:  # one asks for all who come at once
+            if room_id not in self._asking:
+                self._asking[room_id] = asyncio.create_task(self._ask(room_id))
+                self._asking[room_id].add_done_callback(lambda _: self._asking.pop(room_id))
+            await asyncio.shield(self._asking[room_id])
+        return self.recent.heads.get(room_id, 0)
+
+    async def _ask(self, room_id: RoomId) -> None:
+        head = await history.head(self.streams, room_id)
+        if room_id in self._rooms:  # watched: everything after this number comes by the feed
+            self.recent.watch(room_id, head.n)
+            self._known.add(room_id)
+
+    async def page(self, room_id: RoomId, after: int) -> list[tuple[int, bytes]]:
+        """Return (number, frame) of a room's events after a number, from Redis or SQL."""
+        return await self._pages.after(room_id, after)
+
+    async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
+        """Return a user's rooms, each with the number of the event of the joining."""
+        return await store.run(rooms.memberships, user_id)
+
+    async def reached(self, position: Position) -> None:
+        """Wait until the log has everything up to a position. Raises TimeoutError."""
+        await self._feed.reached(position)
+
+    # -- what the feed says
+
+    def publish(self, entries: list[tuple[int, Event | Control]]) -> None:
+        """Take in what the feed brings, in its order."""
+        for partition, entry in entries:
+            if isinstance(entry, Event):
+                self.recent.add(entry, partition)
+                self._flush.dirty.add(entry.room_id)
+                if entry.type in ("member.join", "member.leave"):
+                    self._member(entry)
+            else:
+                self.recent.advance(partition, entry)
+                self._control(entry)
+        self._flush.news.set()
+
+    def _begin(self, position: Position) -> None:
+        """Start from a position; what lies before it may have been missed."""
+        self._flush.begin(position)
+        self._pages.clear()
+        if self._users:
+            self._spawn(self._recheck())
+
+    async def _recheck(self) -> None:
+        """Find out what every reader missed: events, the end of its session, its removal."""
+        tries = 0
+        while True:
+            try:
+                for room_id in list(self._rooms):
+                    await self.head(room_id, fresh=True)
+                hashes = list({reader.session for reader in self._readers()})
+                good: set[str] = set()
+                for start in range(0, len(hashes), 500):
+                    good |= await store.run(accounts.live_sessions, hashes[start : start + 500])
+                for user_id in list(self._users):
+                    joined = await store.run(rooms.memberships, user_id)
+                    for reader in list(self._users.get(user_id, ())):
+                        self._compare(reader, joined)
+                for reader in self._readers():
+                    if reader.session in hashes and reader.session not in good:
+                        reader.close(notice_frame("session.revoked", {}))
+                    self._flush.unlive(reader)
+            except (*redis_client.AWAY, *store.AWAY) as error:
+                tries += 1
+                log.warning("recheck_unavailable", error=str(error))
+                await tasks.back_off(tries)
+            else:
+                return
+
+    def _compare(self, reader: Reader, joined: dict[RoomId, int]) -> None:
+        if isinstance(reader, RoomReader):
+            if reader.room_id not in joined:
+                self._remove(reader, reader.room_id)
+        elif isinstance(reader, FeedReader):
+            for room_id in set(reader.joined) - set(joined):
+                self._remove(reader, room_id)
+            for room_id, joined_n in joined.items():
+                if joined_n != NEVER:  # its joining comes by the feed
+                    reader.change(room_id, joined_n)
+
+    def _control(self, control: Control) -> None:
+        mine = self._users.get(control.user_id, ())
+        if control.kind == "session" and control.session is not None:
+            self._ended[control.session] = None
+            if len(self._ended) > ENDED:
+                self._ended.popitem(last=False)
+            for reader in mine:
+                if reader.session == control.session:
+                    reader.close(notice_frame("session.revoked", {}))
+        elif control.kind == "room" and control.room_id is not None:
+            for reader in mine:
+                self._add(reader, control.room_id, 0)
+                reader.notify(notice_frame("room.added", {"room_id": control.room_id}))
+
+    def _member(self, event: Event) -> None:
+        user_id = _decode_member(event.data).user.id
+        for reader in list(self._users.get(user_id, ())):
+            if event.type == "member.join":
+                self._add(reader, event.room_id, event.n)
+            else:
+                self._remove(reader, event.room_id)
+
+    def _add(self, reader: Reader, room_id: RoomId, joined_n: int) -> None:
+        if isinstance(reader, FeedReader):
+            reader.change(room_id, joined_n)
+            if reader.is_live:
+                self._flush.wants(reader, room_id)
+
+    def _remove(self, reader: Reader, room_id: RoomId) -> None:
+        frame = notice_frame("room.removed", {"room_id": room_id})
+        if isinstance(reader, FeedReader):
+            reader.change(room_id, None)
+            self._flush.forget(reader, room_id)
+            reader.notify(frame)
+        elif isinstance(reader, RoomReader) and reader.room_id == room_id:
+            reader.close(frame)
+
+    # -- time
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._beats.tick_s)
+            await in_turns(self._beats.due(), self._beat, live=False)
+
+    def _beat(self, reader: Reader) -> None:
+        if reader not in self._users.get(reader.user_id, ()):
+            return  # it went away while others were written to
+        if monotonic() >= reader.ends:
+            reader.close()
+        elif reader.is_live:
+            reader.write(sse.HEARTBEAT)
+        self._beats.schedule(reader)
+
+    def _readers(self) -> list[Reader]:
+        return [reader for mine in self._users.values() for reader in mine]
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,303 @@
+"""Open streams: where each stands, and how it catches up with the log.
+
+A reader knows its hub only as the log and the two calls below; the hub knows its readers.
+"""
+
+import asyncio
+import random
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from quartchat import events, fastlane, history, metrics, sse
+from quartchat.events import FeedId, Position, RoomId, UserId
+from quartchat.outlet import Outlet, Send
+from quartchat.recent import Recent, feed_frame
+from quartchat.stream import Streams
+
+RETRY_MS = (1000, 5000)  # each reader comes back after a time of its own
+
+log = structlog.get_logger()
+_encode = msgspec.json.encode
+
+
+class Home(Protocol):
+    """What a reader needs of its hub."""
+
+    recent: Recent
+    streams: Streams
+
+    def live(self, reader: "Reader") -> None:
+        """Write to the reader from now on; it stands at the head of the log."""
+
+    def detach(self, reader: "Reader") -> None:
+        """Forget the reader."""
+
+    async def head(self, room_id: RoomId, *, fresh: bool = False) -> int:
+        """Return a room's last number; `fresh`: ask Redis also if it seems known."""
+
+    async def page(self, room_id: RoomId, after: int) -> list[tuple[int, bytes]]:
+        """Return (number, frame) of a room's events after a number, from Redis or SQL."""
+
+    async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
+        """Return a user's rooms, each with the number of the event of the joining."""
+
+    async def reached(self, position: Position) -> None:
+        """Wait until the log has everything up to a position. Raises TimeoutError."""
+
+
+class Reader:
+    """One open stream of one session."""
+
+    __slots__ = (
+        "_farewell", "_home", "_notices", "_out", "_parked", "ends", "seq", "session", "slot",
+        "user_id",
+    )  # fmt: skip
+
+    def __init__(self, home: Home, session: str, user_id: UserId) -> None:
+        self.session = session
+        self.user_id = user_id
+        self.ends = float("inf")  # on the monotonic clock
+        self.slot = 0  # in the hub's timer wheel
+        self.seq = 0  # of the log when it went live
+        self._home = home
+        self._out: Outlet | None = None
+        self._parked: asyncio.Future[None] | None = None  # pending: the reader is live
+        self._notices: list[bytes] = []
+        self._farewell: bytes | None = None  # set: the stream must end
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the hub writes to it."""
+        return self._parked is not None and not self._parked.done()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the stream is about to end."""
+        return self._farewell is not None
+
+    async def serve(self, send: Send, start: dict[str, Any]) -> bool:
+        """Write the response, beginning with `start`, until the stream ends.
+
+        False if the response could not be ended, because nobody reads it any more.
+        """
+        out = None
+        try:
+            await send(start)
+            self._out = out = Outlet(send, fastlane.find(send))
+            await out.put(sse.prelude(random.randint(*RETRY_MS)) + self._opening())  # noqa: S311
+            while self._farewell is None:
+                await self._say(out)
+                await self._catch_up(out)
+                if self._farewell is None and not self._notices:
+                    self._parked = asyncio.get_running_loop().create_future()
+                    self._home.live(self)
+                    await self._parked
+                    await out.finish()
+            await self._say(out)
+            await out.put(self._farewell, last=True)
+        except TimeoutError:
+            metrics.SLOW.inc()
+            return False
+        except ConnectionError:
+            return False  # the client went away, as clients do
+        else:
+            return True
+        finally:
+            if out is not None:
+                out.abandon()
+            self._home.detach(self)
+
+    def write(self, chunk: bytes) -> bool:
+        """Write to a live reader; False if it is live no more, because its socket is full."""
+        assert self._out is not None  # noqa: S101 - a live reader is being served
+        if self._out.write(chunk):
+            return True
+        self.hand_back()
+        return False
+
+    def notify(self, frame: bytes) -> None:
+        """Write a frame that has no place in the log."""
+        if self.is_live:
+            self.write(frame)
+        else:
+            self._notices.append(frame)
+
+    def hand_back(self) -> None:
+        """Give a live reader back to its own task."""
+        if self.is_live:
+            assert self._parked is not None  # noqa: S101 - is_live says so
+            self._parked.set_result(None)
+
+    def close(self, farewell: bytes = b"") -> None:
+        """End the stream, with some last bytes."""
+        if self._farewell is None:
+            self._farewell = farewell
+            self.hand_back()
+            if self._out is not None:
+                self._out.hurry()
+
+    async def _say(self, out: Outlet) -> None:
+        notices, self._notices = self._notices, []
+        if notices:
+            await out.put(b"".join(notices))
+
+    def _opening(self) -> bytes:
+        raise NotImplementedError
+
+    async def _catch_up(self, out: Outlet) -> None:
+        """Write all that the reader has not had; return without a pause after the last look."""
+        raise NotImplementedError
+
+
+class RoomReader(Reader):
+    """A stream of one room; its cursor is an event number."""
+
+    __slots__ = ("_first", "cursor", "room_id")
+
+    def __init__(self, home: Home, session: str, user_id: UserId, room_id: RoomId) -> None:
+        super().__init__(home, session, user_id)
+        self.room_id = room_id
+        self.cursor = 0
+        self._first = b""
+
+    async def prepare(self, cursor: str | None) -> None:
+        """Take the place that the client asks for; without one, the head."""
+        head = await self._home.head(self.room_id)
+        self.cursor, reason = head, None
+        if cursor is not None:
+            asked = events.parse_number(cursor)
+            if asked is not None and asked > head:  # another process may be a moment ahead
+                head = await self._home.head(self.room_id, fresh=True)
+            if asked is None:
+                reason = "malformed"
+            elif asked > head:
+                self.cursor, reason = head, "ahead"
+            else:
+                self.cursor = asked
+        ready = {"room_id": self.room_id, "last_id": head}
+        self._first = sse.frame("ready", _encode(ready))
+        if reason is not None:
+            self._first += reset_frame(self.room_id, head, reason)
+
+    def _opening(self) -> bytes:
+        first, self._first = self._first, b""
+        return first
+
+    async def _catch_up(self, out: Outlet) -> None:
+        recent = self._home.recent
+        while not self.closing and self.cursor < recent.heads[self.room_id]:
+            chunk = recent.room_chunk(self.room_id, self.cursor)
+            if chunk is None:
+                page = await self._home.page(self.room_id, self.cursor)
+                chunk = (page[-1][0], b"".join(frame for _, frame in page)) if page else None
+            if chunk is None or chunk[0] == self.cursor:
+                # Known to exist, and nowhere to be found: the client must hear of it.
+                head = recent.heads[self.room_id]
+                log.error("events_lost", room=self.room_id, after=self.cursor, head=head)
+                chunk = (head, reset_frame(self.room_id, head, "lost"))
+            self.cursor = chunk[0]
+            await out.put(chunk[1])
+
+
+class FeedReader(Reader):
+    """A stream of all rooms of a user; its cursor is a position of the feed."""
+
+    __slots__ = ("_changes", "_first", "joined", "position")
+
+    def __init__(self, home: Home, session: str, user_id: UserId) -> None:
+        super().__init__(home, session, user_id)
+        self.joined: dict[RoomId, int] = {}
+        self.position: Position = ()  # it has all of its rooms' events up to here
+        self._changes: list[tuple[RoomId, int | None]] | None = []  # while `joined` is loading
+        self._first = b""
+
+    def change(self, room_id: RoomId, joined_n: int | None) -> None:
+        """Add a room, from an event on, or with None remove it."""
+        if self._changes is not None:
+            self._changes.append((room_id, joined_n))
+        elif joined_n is None:
+            self.joined.pop(room_id, None)
+        else:
+            self.joined[room_id] = joined_n
+
+    async def prepare(self, cursor: str | None) -> None:
+        """Take the place that the client asks for; without one, the end of the feed."""
+        self.joined = await self._home.memberships(self.user_id)
+        changes, self._changes = self._changes or [], None
+        for room_id, joined_n in changes:
+            self.change(room_id, joined_n)
+        now, heads = await history.heads(self._home.streams, list(self.joined), self.user_id)
+        for room_id, joined_n in self.joined.items():
+            if joined_n == events.NEVER:  # joining at this moment: it is in from now on
+                self.joined[room_id] = heads[room_id].n
+        self.position, reason = now, None
+        if cursor is not None:
+            asked = events.parse_cursor(cursor, len(now))
+            if asked is None:
+                reason = "malformed"
+            elif not events.reached(asked, now):
+                reason = "ahead"
+            else:
+                self.position = asked
+        ready = {
+            "cursor": events.cursor(self.position),
+            "rooms": [{"id": room_id, "last_id": head.n} for room_id, head in heads.items()],
+        }
+        self._first = sse.frame("ready", _encode(ready))
+        if reason is not None:
+            self._first += reset_frame(None, None, reason)
+
+    def _opening(self) -> bytes:
+        first, self._first = self._first, b""
+        return first
+
+    async def _catch_up(self, out: Outlet) -> None:
+        recent = self._home.recent
+        while not self.closing:
+            if not recent.covers(self.position):
+                await self._replay(out)
+            elif not events.reached(self.position, recent.position):
+                await self._home.reached(self.position)  # of another process, a moment ahead
+            else:
+                self.position, frames = recent.feed_after(self.position, self.joined)
+                if not frames:
+                    self.seq = recent.seq
+                    return
+                await out.put(frames)
+
+    async def _replay(self, out: Outlet) -> None:
+        """Write what is no more in memory: partition by partition, each in its order."""
+        for partition, end in enumerate(self._home.recent.position):
+            pages = history.feed_after(
+                self._home.streams, self.joined, partition, self.position[partition], end
+            )
+            async for reached, found in pages:
+                frames = [feed_frame(event, self._at(partition, event.feed)) for event in found]
+                self.position = self._at(partition, reached)
+                metrics.RESUMED.labels("feed").inc()
+                if frames:
+                    await out.put(b"".join(frames))
+                if self.closing:
+                    return
+
+    def delivered(self, position: Position) -> None:
+        """Note that all of its rooms' events up to `position` went out while it was live."""
+        if events.reached(self.position, position):
+            self.position = position
+
+    def _at(self, partition: int, feed: FeedId) -> Position:
+        return (*self.position[:partition], feed, *self.position[partition + 1 :])
+
+
+def reset_frame(room_id: RoomId | None, last_id: int | None, reason: str) -> bytes:
+    """Encode the event that says that a cursor cannot be served; without a room, in all rooms."""
+    metrics.RESETS.inc()
+    data = {"room_id": room_id, "last_id": last_id, "reason": reason}
+    return sse.frame("reset", _encode(data))
+
+
+def notice_frame(event: str, data: dict[str, object]) -> bytes:
+    """Encode an event that has no id and no history."""
+    return sse.frame(event, _encode(data))

@@ -1,0 +1,198 @@
+"""The newest events of this process's feed, in memory, as the bytes that streams send.
+
+Two views of one bounded log: by room, and across rooms. Readers are cursors into it; each
+event is encoded once for each view, and all readers share the bytes. Pure: no I/O, no clock.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from quartchat import events, sse
+from quartchat.events import Event, Position, RoomId
+
+LOG_EVENTS = 20_000  # events kept; a reader further behind reads Redis or SQL
+LOG_BYTES = 32 << 20  # their JSON, at most
+CHUNK_BYTES = 256 << 10  # one write carries about so much; what is left goes with the next
+CHUNKS_PER_ROOM = 16  # kept for readers at other places than most
+
+
+@dataclass(slots=True)
+class Entry:
+    """An event in the log: `seq` counts what this process has seen, across rooms."""
+
+    event: Event
+    seq: int
+    partition: int
+    position: Position  # of the process, once this event is delivered
+    _room_frame: bytes = b""
+    _feed_frame: bytes = b""
+
+    @property
+    def room_frame(self) -> bytes:
+        """The event for a room's stream: its id is the event's number."""
+        if not self._room_frame:
+            self._room_frame = room_frame(self.event)
+        return self._room_frame
+
+    @property
+    def feed_frame(self) -> bytes:
+        """The event for the stream of all rooms: its id is the process's position."""
+        if not self._feed_frame:
+            self._feed_frame = feed_frame(self.event, self.position)
+        return self._feed_frame
+
+
+@dataclass(slots=True)
+class _Room:
+    entries: list[Entry] = field(default_factory=list)  # contiguous numbers
+    chunks: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # by cursor, for this head
+
+
+class Recent:
+    """The log. Invariant: it has every event after `_base`, and a room's without a hole."""
+
+    def __init__(self) -> None:
+        self.position: Position = ()  # what this process has read of the feeds
+        self.seq = 0  # of the newest entry
+        self.heads: dict[RoomId, int] = {}  # last numbers of the rooms that `watch` named
+        self._base: Position = ()
+        self._entries: list[Entry] = []  # contiguous seqs
+        self._bytes = 0
+        self._rooms: dict[RoomId, _Room] = {}
+
+    def begin(self, position: Position) -> None:
+        """Forget everything: the feed is read from `position` on."""
+        self.position = self._base = position
+        self._entries.clear()
+        self._rooms.clear()
+        self._bytes = 0
+
+    def watch(self, room_id: RoomId, head: int) -> None:
+        """Keep a room's last number, also once its events are dropped; `head` is a lower bound."""
+        self.heads[room_id] = max(head, self.heads.get(room_id, 0))
+
+    def unwatch(self, room_id: RoomId) -> None:
+        """Stop keeping a room's last number."""
+        self.heads.pop(room_id, None)
+
+    def add(self, event: Event, partition: int) -> None:
+        """Take the next event of a partition's feed in."""
+        self.advance(partition, event)
+        room = self._rooms.setdefault(event.room_id, _Room())
+        if room.entries and event.n != room.entries[-1].event.n + 1:
+            room.entries = []  # some were missed: who is behind them reads Redis or SQL
+        self.seq += 1
+        entry = Entry(event, self.seq, partition, self.position)
+        room.entries.append(entry)
+        room.chunks.clear()
+        if event.room_id in self.heads:
+            self.watch(event.room_id, event.n)
+        self._entries.append(entry)
+        self._bytes += len(event.data)
+        while len(self._entries) > LOG_EVENTS or self._bytes > LOG_BYTES:
+            self._drop(len(self._entries) // 4 or 1)
+
+    def advance(self, partition: int, entry: Event | events.Control) -> None:
+        """Note that the feed was read up to an entry."""
+        position = list(self.position)
+        position[partition] = entry.feed
+        self.position = tuple(position)
+
+    def room_chunk(self, room_id: RoomId, after: int) -> tuple[int, bytes] | None:
+        """Return (number reached, frames) of what follows event `after`; None if not held.
+
+        The chunk is kept until the room's next event, as most readers stand at one place.
+        """
+        room = self._rooms.get(room_id)
+        if room is None or not room.entries or after + 1 < room.entries[0].event.n:
+            return None
+        chunk = room.chunks.get(after)
+        if chunk is None:
+            taken = _bounded(room.entries[after + 1 - room.entries[0].event.n :])
+            reached = taken[-1].event.n if taken else after
+            chunk = (reached, b"".join(entry.room_frame for entry in taken))
+            if len(room.chunks) < CHUNKS_PER_ROOM:
+                room.chunks[after] = chunk
+        return chunk
+
+    def holds(self, seq: int) -> bool:
+        """Whether every entry after `seq` is held."""
+        return not self._entries or seq >= self._entries[0].seq - 1
+
+    def feed_chunk(
+        self, seq: int, head: int, position: Position, rooms: Collection[RoomId]
+    ) -> tuple[Position, bytes]:
+        """Return (position reached, frames) of some rooms' entries after `seq` up to `head`.
+
+        `position` is the process's at `head`; it is reached unless the chunk was cut.
+        """
+        first = self._entries[0].seq if self._entries else 0
+        entries = self._entries[max(0, seq + 1 - first) : max(0, head + 1 - first)]
+        return _chunk([entry for entry in entries if entry.event.room_id in rooms], position)
+
+    def covers(self, position: Position) -> bool:
+        """Whether every event after `position` is held."""
+        return all(a >= b for a, b in zip(position, self._base, strict=True))
+
+    def feed_after(
+        self, position: Position, joined: Mapping[RoomId, int]
+    ) -> tuple[Position, bytes]:
+        """Return (position reached, frames) of what follows `position` in a reader's rooms.
+
+        `joined` gives for each room the number from which on it is the reader's.
+        """
+        found = [
+            entry
+            for entry in self._entries[self._first_after(position) :]
+            if entry.event.feed > position[entry.partition]
+            and entry.event.n >= joined.get(entry.event.room_id, events.NEVER)
+        ]
+        reached, frames = _chunk(found, self.position)
+        # `position` may be of a process that merged the partitions in another order.
+        return tuple(map(max, reached, position)), frames
+
+    def _first_after(self, position: Position) -> int:
+        """Return an index below which nothing is after `position`; exact with one partition."""
+        if len(position) > 1:
+            return 0
+        return bisect_right(self._entries, position[0], key=lambda entry: entry.event.feed)
+
+    def _drop(self, count: int) -> None:
+        dropped = self._entries[:count]
+        del self._entries[:count]
+        self._base = dropped[-1].position
+        self._bytes -= sum(len(entry.event.data) for entry in dropped)
+        last = dropped[-1].seq
+        for room_id in {entry.event.room_id for entry in dropped}:
+            room = self._rooms[room_id]
+            room.entries = [entry for entry in room.entries if entry.seq > last]
+            room.chunks.clear()
+            if not room.entries:
+                del self._rooms[room_id]
+
+
+def room_frame(event: Event) -> bytes:
+    """Encode an event for its room's stream."""
+    return sse.frame(event.type, event.data, str(event.n))
+
+
+def feed_frame(event: Event, position: Position) -> bytes:
+    """Encode an event for the stream of all rooms."""
+    return sse.frame(event.type, event.data, events.cursor(position))
+
+
+def _chunk(entries: list[Entry], position: Position) -> tuple[Position, bytes]:
+    taken = _bounded(entries)
+    reached = position if len(taken) == len(entries) else taken[-1].position
+    return reached, b"".join(entry.feed_frame for entry in taken)
+
+
+def _bounded(entries: list[Entry]) -> list[Entry]:
+    """Return the first entries, about `CHUNK_BYTES` of them; at least one, if there is any."""
+    size = 0
+    for index, entry in enumerate(entries):
+        size += len(entry.event.data)
+        if size > CHUNK_BYTES:
+            return entries[: index + 1]
+    return entries

@@ -1,0 +1,1 @@
+"""HTTP: parse at the edge, one call, answer. What all routes share is in `routes.http`."""

@@ -1,0 +1,161 @@
+"""What the routes share: the services, the caller, strict parsing, answers."""
+
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any, TypeVar, cast
+
+import msgspec
+from quart import Response, current_app, g, request
+from quart_schema import document_querystring, document_request
+from werkzeug.routing import BaseConverter
+
+from quartchat import errors
+from quartchat.auth import Auth
+from quartchat.chat import Chat
+from quartchat.config import Config
+from quartchat.feed import Feed
+from quartchat.hub import Hub
+from quartchat.store.accounts import SessionRow
+from quartchat.stream import Streams
+
+T = TypeVar("T")
+Route = Callable[..., Awaitable[Any]]
+
+MAX_ID = 10**15 - 1  # below 2**53, so that JavaScript keeps it exact
+
+# (?![\s\S]) is the end in Python and in JavaScript; `$` would let a last newline through.
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*(?![\s\S])")]
+Line = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*(?![\s\S])")]
+Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+
+# Spaces and separators, and what takes no room, such as U+200B.
+_UNSEEN = {"Zs", "Zl", "Zp", "Cc", "Cf"}
+# msgspec's words for a wrong value, and ours for a person who fills in a form.
+_WORDS = (
+    (re.compile(r"Expected `str` of length >= (\d+)"), r"At least \1 characters, please."),
+    (re.compile(r"Expected `str` of length <= (\d+)"), r"At most \1 characters, please."),
+    (re.compile(r"Expected `str` matching regex .*"), "There is a character that is not allowed."),
+    (re.compile(r"Expected `int` >= (\d+)"), r"A number from \1 on, please."),
+    (re.compile(r"Expected `int` <= (\d+)"), r"A number up to \1, please."),
+    (re.compile(r"Object missing required field `.*`"), "This is needed."),
+    (re.compile(r"Object contains unknown field `.*`"), "There is no such field."),
+)
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
+_MISSING = re.compile(r"missing required field `(.*?)`")
+
+
+class NumberConverter(BaseConverter):
+    """A path's id: ASCII digits only, and so few that no int() or SQL column overflows."""
+
+    regex = "[0-9]{1,15}"
+
+    def to_python(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one process serves with."""
+
+    config: Config
+    streams: Streams
+    feed: Feed
+    auth: Auth
+    chat: Chat
+    hub: Hub
+
+
+def services() -> Services:
+    """Return the services of the app that handles this request."""
+    return cast("Services", current_app.extensions["quartchat"])
+
+
+def caller() -> SessionRow:
+    """Return the session that the request was let in with."""
+    return cast("SessionRow", g.session)
+
+
+def body(model: type[T]) -> Callable[[Route], Route]:
+    """Parse the JSON body into `data`. Raises NotJson, UnsupportedMediaType, ValidationFailed."""
+    decode = msgspec.json.Decoder(model).decode
+
+    def decorate(route: Route) -> Route:
+        @wraps(route)
+        async def parsed(*args: Any, **kwargs: Any) -> Any:
+            if request.mimetype != "application/json":
+                raise errors.UnsupportedMediaType
+            raw = await request.get_data(cache=False)
+            return await route(*args, data=_parse(raw, decode), **kwargs)
+
+        return cast("Route", document_request(cast("Any", model))(parsed))
+
+    return decorate
+
+
+def query(model: type[T]) -> Callable[[Route], Route]:
+    """Parse the query string into `args`. Raises ValidationFailed."""
+
+    def decorate(route: Route) -> Route:
+        @wraps(route)
+        async def parsed(*args: Any, **kwargs: Any) -> Any:
+            try:
+                found = msgspec.convert(request.args.to_dict(), model, strict=False)
+            except msgspec.ValidationError as error:
+                raise _refusal(error) from None
+            return await route(*args, args=found, **kwargs)
+
+        return cast("Route", document_querystring(cast("Any", model))(parsed))
+
+    return decorate
+
+
+def answer(value: Any, status: int = 200, **headers: str) -> Response:
+    """Answer with JSON; bytes are JSON already."""
+    data = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    return Response(data, status, headers, content_type="application/json")
+
+
+def visible(text: str, field: str) -> str:
+    """Return the text if it has a character that is seen. Raises ValidationFailed."""
+    if all(unicodedata.category(character) in _UNSEEN for character in text):
+        raise errors.ValidationFailed("A character that is seen is needed.", field=field)
+    return text
+
+
+def nothing() -> Response:
+    """Answer 204."""
+    response = Response(None, 204)
+    response.headers.clear()
+    return response
+
+
+def _parse(raw: str | bytes, decode: Callable[[str | bytes], T]) -> T:
+    try:
+        try:
+            return decode(raw)
+        except msgspec.ValidationError as error:
+            # The first wrong value is reported before the rest is read: is that JSON at all?
+            msgspec.json.decode(raw, type=msgspec.Raw)
+            raise _refusal(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise errors.NotJson from None
+
+
+def _refusal(error: msgspec.ValidationError) -> errors.ValidationFailed:
+    """Turn msgspec's one line into a message and the field that it is about."""
+    text = str(error)
+    path = _PATH.search(text)
+    message = text[: path.start()] if path else text
+    named = _UNKNOWN.search(message) or _MISSING.search(message)
+    field = path.group(1) if path else ""
+    if named:
+        field = f"{field}.{named.group(1)}".lstrip(".")
+    for pattern, words in _WORDS:
+        message = pattern.sub(words, message)
+    return errors.ValidationFailed(message, field=field or None)

@@ -1,0 +1,87 @@
+"""Sending and reading messages."""
+
+from typing import Annotated
+
+import msgspec
+from quart import Blueprint, Response
+from quart_schema import document_response, tag
+
+from quartchat import errors
+from quartchat.events import Message, RoomId
+from quartchat.routes import http
+
+blueprint = Blueprint("messages", __name__, url_prefix="/api/chat/rooms/<number:room>/messages")
+
+
+class Post(msgspec.Struct, forbid_unknown_fields=True):
+    """A message in Markdown. Give a `client_id` and the send may be repeated; a UUIDv7 is best."""
+
+    body: Annotated[http.Text, msgspec.Meta(min_length=1, max_length=4000)]
+    client_id: Annotated[http.Text, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    reply_to: Annotated[int, msgspec.Meta(ge=1, le=http.MAX_ID)] | None = None
+
+
+class MessagesQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """Which messages: around, after or before an id; with none of them the newest."""
+
+    before: http.Id | None = None
+    after: http.Id | None = None
+    around: http.Id | None = None
+    limit: http.Limit = 50
+
+
+class Messages(msgspec.Struct):
+    """A page of messages, oldest first, and whether there are others on either side."""
+
+    messages: list[Message]
+    has_more_before: bool
+    has_more_after: bool
+
+
+@blueprint.post("")
+@tag(["Messages"])
+@http.body(Post)
+@document_response(Message, 200)
+@document_response(Message, 201)
+async def post(room: RoomId, data: Post) -> Response:
+    """Send a message; 200 with the first answer if its `client_id` was used before."""
+    body = http.visible(data.body, "body")
+    posted = await http.services().chat.post(
+        http.caller().user, room, body, data.client_id, data.reply_to
+    )
+    return http.answer(posted.data, 201 if posted.new else 200)
+
+
+@blueprint.get("")
+@tag(["Messages"])
+@http.query(MessagesQuery)
+@document_response(Messages)
+async def messages(room: RoomId, args: MessagesQuery) -> Response:
+    """Return a page of a room's messages, however old."""
+    if sum(place is not None for place in (args.before, args.after, args.around)) > 1:
+        raise errors.ValidationFailed("Give one of `before`, `after` and `around`.")
+    page = await http.services().chat.messages(
+        http.caller().user,
+        room,
+        before=args.before,
+        after=args.after,
+        around=args.around,
+        limit=args.limit,
+    )
+    return http.answer(
+        # Each message is JSON already, as it went out on the stream.
+        b'{"messages":[%b],"has_more_before":%b,"has_more_after":%b}'
+        % (
+            b",".join(event.data for event in page.messages),
+            b"true" if page.more_before else b"false",
+            b"true" if page.more_after else b"false",
+        )
+    )
+
+
+@blueprint.get("/<number:message>")
+@tag(["Messages"])
+@document_response(Message)
+async def message(room: RoomId, message: int) -> Response:
+    """Return one message."""
+    return http.answer(await http.services().chat.message(http.caller().user, room, message))

@@ -1,0 +1,36 @@
+"""The page: templates without data; the page fetches its own through the API."""
+
+from quart import Blueprint, redirect, render_template, url_for
+from quart.typing import ResponseReturnValue
+from quart_schema import hide
+
+from quartchat import errors
+from quartchat.routes import access
+
+blueprint = Blueprint("pages", __name__)
+
+
+@blueprint.get("/")
+@blueprint.get("/rooms/<number:room>")
+@hide
+async def chat(room: int | None = None) -> ResponseReturnValue:  # noqa: ARG001 - the page reads it
+    """Show the chat, or send those who are signed out to sign in."""
+    try:
+        await access.session()
+    except errors.Unauthenticated:
+        return redirect(url_for("pages.login"), 303)
+    return await render_template("chat.html")
+
+
+@blueprint.get("/login")
+@hide
+async def login() -> str:
+    """Show the form to sign in."""
+    return await render_template("login.html")
+
+
+@blueprint.get("/register")
+@hide
+async def register() -> str:
+    """Show the form to make an account."""
+    return await render_template("register.html")

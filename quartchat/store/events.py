@@ -1,0 +1,230 @@
+"""Queries on the archive of events.
+
+Rows come from the workers alone, in batches; `(room_id, n)` makes a repeated batch harmless.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import peewee as pw
+
+from quartchat.events import Event, FeedId, RoomId, UserId
+from quartchat.store import models, rooms, transaction
+
+ROOMS_PER_QUERY = 100  # SQLite takes at most 500 terms in a compound SELECT
+ROWS_PER_INSERT = 100  # SQLite before 3.32 takes at most 999 parameters
+
+# Written out, because SQLite matches a partial index against the text of a query only.
+_IS_MESSAGE = pw.SQL("type = 'message'")
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """An event on its way into the archive."""
+
+    event: Event
+    author_id: UserId
+    client_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """An event whose number or client_id SQL holds for something else.
+
+    That is what a Redis leaves behind that lost a tail it had acknowledged.
+    """
+
+    room_id: RoomId
+    n: int
+    what: str  # number: the row stands, this event is not in; client_id: stored without it
+
+
+def add_events(batch: Sequence[Archived]) -> list[Clash]:
+    """Store a batch, each event once; what clashes with other content is returned, not lost."""
+    with transaction():
+        clashes = _insert(batch)
+        newest: dict[tuple[RoomId, UserId], Event] = {}
+        for item in batch:
+            if item.event.type == "message":
+                newest[item.event.room_id, item.author_id] = item.event
+        for (room_id, author_id), event in newest.items():
+            rooms.mark_read(author_id, room_id, event.n, event.messages)  # who writes has read
+        return clashes
+
+
+def tail(room_id: RoomId) -> tuple[int, int]:
+    """Return a room's last archived number, and its messages up to it."""
+    row = (
+        models.Event.select(models.Event.n, models.Event.messages)
+        .where(models.Event.room_id == room_id)
+        .order_by(models.Event.n.desc())
+        .tuples()
+        .first()
+    )
+    return row or (0, 0)
+
+
+def event(room_id: RoomId, n: int) -> Event | None:
+    """Return one event, or None."""
+    return _first(models.Event.n == n, models.Event.room_id == room_id)
+
+
+def sent(room_id: RoomId, author_id: UserId, client_id: str) -> Event | None:
+    """Return the message that an author sent under a client_id, or None."""
+    return _first(
+        models.Event.room_id == room_id,
+        models.Event.author_id == author_id,
+        models.Event.client_id == client_id,
+    )
+
+
+def after(room_id: RoomId, n: int, limit: int) -> list[Event]:
+    """Return events of every type with numbers above `n`, ascending."""
+    query = _events().where(models.Event.room_id == room_id, models.Event.n > n)
+    return _list(query.order_by(models.Event.n).limit(limit))
+
+
+def messages_before(room_id: RoomId, n: int | None, limit: int) -> list[Event]:
+    """Return messages with ids below `n` (None: the newest), descending."""
+    query = _events().where(models.Event.room_id == room_id, _IS_MESSAGE)
+    if n is not None:
+        query = query.where(models.Event.n < n)
+    return _list(query.order_by(models.Event.n.desc()).limit(limit))
+
+
+def messages_after(room_id: RoomId, n: int, below: int, limit: int) -> list[Event]:
+    """Return messages with ids above `n` and below `below`, ascending."""
+    query = _events().where(
+        models.Event.room_id == room_id, _IS_MESSAGE, models.Event.n > n, models.Event.n < below
+    )
+    return _list(query.order_by(models.Event.n).limit(limit))
+
+
+def feed(joined: dict[RoomId, int], after_feed: FeedId, up_to: FeedId, limit: int) -> list[Event]:
+    """Return events of the given rooms with `after_feed` < feed id <= `up_to`, in feed order.
+
+    Each room begins at the event of the reader's joining. Every room contributes at most
+    `limit` rows from its own index, so the cost does not grow with what was missed.
+    """
+    found: list[Event] = []
+    ids = list(joined)  # empty: no query
+    for start in range(0, len(ids), ROOMS_PER_QUERY):
+        union: Any = None
+        for room_id in ids[start : start + ROOMS_PER_QUERY]:
+            part = (
+                _events()
+                .where(
+                    models.Event.room_id == room_id,
+                    models.Event.feed > after_feed,
+                    models.Event.feed <= up_to,
+                    models.Event.n >= joined[room_id],
+                )
+                .order_by(models.Event.feed)
+                .limit(limit)
+            )
+            # A SELECT with ORDER BY may stand in a UNION only as a sub-query.
+            part = pw.Select([part.alias("part")], [pw.SQL("*")])
+            union = part if union is None else union.union_all(part)
+        found += [_event(row) for row in union.bind(models.database.obj).tuples()]
+    return sorted(found, key=lambda event: event.feed)[:limit]
+
+
+def _insert(batch: Sequence[Archived]) -> list[Clash]:
+    rows: dict[tuple[RoomId, int], dict[str, Any]] = {}
+    clashes = []
+    for item in batch:
+        key, row = (item.event.room_id, item.event.n), _row(item)
+        if rows.setdefault(key, row)["data"] != row["data"]:
+            clashes.append(Clash(*key, "number"))
+    for key, stored in _stored(rows.keys()).items():
+        # Seen before: another worker was faster, or died between the commit and its XACK.
+        if rows.pop(key)["data"] != stored:
+            clashes.append(Clash(*key, "number"))
+    missing = list(rows.values())
+    try:
+        with models.database.obj.atomic():
+            for start in range(0, len(missing), ROWS_PER_INSERT):
+                _insert_many(missing[start : start + ROWS_PER_INSERT])
+    except pw.IntegrityError:
+        return clashes + [clash for row in missing if (clash := _insert_one(row)) is not None]
+    return clashes
+
+
+def _insert_many(rows: list[dict[str, Any]]) -> None:
+    """Insert rows of one shape; peewee's own takes ten times as long to build the statement."""
+    db = models.database.obj
+    row = f"({', '.join([db.param] * len(rows[0]))})"
+    columns = ", ".join(f'"{name}"' for name in rows[0])
+    values = ", ".join([row] * len(rows))
+    db.execute_sql(
+        f'INSERT INTO "event" ({columns}) VALUES {values}',  # noqa: S608 - names of our own
+        [value for fields in rows for value in fields.values()],
+    )
+
+
+def _insert_one(row: dict[str, Any]) -> Clash | None:
+    try:
+        with models.database.obj.atomic():
+            models.Event.insert(row).execute()
+    except pw.IntegrityError:
+        room_id, n = row["room_id"], row["n"]
+        stored = _stored([(room_id, n)])
+        if stored:
+            return None if stored[room_id, n] == row["data"] else Clash(room_id, n, "number")
+        models.Event.insert(row | {"client_id": None}).execute()
+        return Clash(room_id, n, "client_id")
+    return None
+
+
+def _stored(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], str]:
+    numbers: dict[RoomId, list[int]] = {}
+    for room_id, n in keys:
+        numbers.setdefault(room_id, []).append(n)
+    return {
+        (room_id, n): data
+        for room_id, ns in numbers.items()
+        for n, data in _numbered(room_id, min(ns), max(ns))
+        if (room_id, n) in keys
+    }
+
+
+def _numbered(room_id: RoomId, first: int, last: int) -> Any:
+    table = models.Event
+    here = (table.room_id == room_id) & table.n.between(first, last)
+    return table.select(table.n, table.data).where(here).tuples()
+
+
+def _row(item: Archived) -> dict[str, Any]:
+    event = item.event
+    return {
+        "room_id": event.room_id,
+        "n": event.n,
+        "type": event.type,
+        "data": event.data.decode(),
+        "messages": event.messages,
+        "feed": event.feed,
+        "author_id": item.author_id,
+        "client_id": item.client_id,
+    }
+
+
+def _events() -> Any:
+    table = models.Event
+    return table.select(
+        table.room_id, table.n, table.type, table.data, table.feed, table.messages
+    ).tuples()
+
+
+def _first(*where: Any) -> Event | None:
+    row = _events().where(*where).first()
+    return None if row is None else _event(row)
+
+
+def _list(query: Any) -> list[Event]:
+    return [_event(row) for row in query]
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    room_id, n, type_, data, feed, messages = row
+    return Event(room_id, n, type_, data.encode(), feed, messages)

@@ -1,0 +1,194 @@
+"""Queries on rooms and who is in them.
+
+Every function that returns a room takes the account that asks, so that there is no way
+to a room past its visibility.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import peewee as pw
+
+from quartchat import errors
+from quartchat.events import NEVER, Role, RoomId, User, UserId, Visibility, now
+from quartchat.store import accounts, transaction
+from quartchat.store.models import Account, Member, Room
+
+PRESENT = ("joining", "joined")  # states in which a member counts as in the room
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRow:
+    """A room, and how the account that asked stands to it (`role` None: not in it)."""
+
+    id: RoomId
+    name: str
+    topic: str
+    visibility: Visibility
+    created_at: str
+    member_count: int
+    role: Role | None
+    joined_n: int
+    read_id: int
+    read_messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A membership as it stands, and the key of the event that the log is still owed."""
+
+    state: str  # joining, joined, leaving
+    ticket: str
+    role: Role
+
+
+def fold(name: str) -> str:
+    """Return the form of a room's name that is compared."""
+    return name.casefold()[:255]
+
+
+def add_room(owner: UserId, name: str, topic: str, visibility: Visibility) -> RoomRow:
+    """Make a room with its owner in it. Raises `RoomNameTaken`."""
+    try:
+        with transaction():
+            room = Room.create(
+                name=name, key=fold(name), topic=topic, visibility=visibility,
+                created_at=now(), member_count=1,
+            )  # fmt: skip
+            member = Member.create(
+                room=room, account=owner, role="owner", state="joined", ticket="",
+                joined_n=0, read_id=0, read_messages=0,
+            )  # fmt: skip
+    except pw.IntegrityError:
+        raise errors.RoomNameTaken(field="name") from None
+    return _room(room, member)
+
+
+def room(user_id: UserId, room_id: RoomId) -> RoomRow | None:
+    """Return a room that the account may see, or None."""
+    row = _visible(user_id).where(Room.id == room_id).first()
+    return None if row is None else _room(row, row.member)
+
+
+def rooms(
+    user_id: UserId, *, joined: bool, search: str, after: tuple[str, RoomId] | None, limit: int
+) -> list[RoomRow]:
+    """Return rooms that the account may see, by folded name and id, after a given place."""
+    query = _visible(user_id)
+    if joined:
+        query = query.where(Member.account.is_null(False))
+    if search:
+        query = query.where(Room.key.contains(fold(search)))
+    if after is not None:
+        key, last_id = after
+        query = query.where((Room.key > key) | ((Room.key == key) & (Room.id > last_id)))
+    return [_room(row, row.member) for row in query.order_by(Room.key, Room.id).limit(limit)]
+
+
+def memberships(user_id: UserId) -> dict[RoomId, int]:
+    """Return the account's rooms, each with the number of the event of its joining.
+
+    That is `NEVER` where the joining is not on the room's log yet, or only just.
+    """
+    rows: Any = Member.select(Member.room, Member.joined_n, Member.state).where(
+        Member.account == user_id, Member.state.in_(PRESENT)
+    )
+    return {room: n if state == "joined" else NEVER for room, n, state in rows.tuples()}
+
+
+def members(room_id: RoomId, after: UserId, limit: int) -> list[tuple[User, Role]]:
+    """Return members by account id."""
+    rows: Any = (
+        Member.select(Member, Account)
+        .join(Account)
+        .where(Member.room == room_id, Member.state.in_(PRESENT), Member.account > after)
+        .order_by(Member.account)
+        .limit(limit)
+    )
+    return [(accounts.user(row.account), row.role) for row in rows]
+
+
+def start_join(user_id: UserId, room_id: RoomId) -> Owed:
+    """Put an account into a room, or say how it stands there already."""
+    with transaction():
+        owed = _owed(user_id, room_id)
+        if owed is not None:
+            return owed
+        ticket = f"-join-{secrets.token_hex(12)}"
+        row = Member.insert(
+            room=room_id, account=user_id, role="member", state="joining",
+            ticket=ticket, joined_n=0, read_id=0, read_messages=0,
+        ).on_conflict_ignore()  # fmt: skip
+        if row.as_rowcount().execute():  # 0: another request was faster
+            _count(room_id, +1)
+        return _owed(user_id, room_id) or Owed("joining", ticket, "member")
+
+
+def finish_join(user_id: UserId, room_id: RoomId, ticket: str, n: int, messages: int) -> None:
+    """Note that event `n` told the room of the joining; nothing before it is unread."""
+    Member.update(state="joined", joined_n=n, read_id=n, read_messages=messages).where(
+        Member.room == room_id,
+        Member.account == user_id,
+        Member.ticket == ticket,
+        Member.state == "joining",
+    ).execute()
+
+
+def start_leave(user_id: UserId, room_id: RoomId) -> Owed | None:
+    """Take an account out of a room; None if it is not in it and nothing is owed."""
+    with transaction():
+        left = Member.update(state="leaving", ticket=f"-leave-{secrets.token_hex(12)}").where(
+            Member.room == room_id, Member.account == user_id, Member.state.in_(PRESENT)
+        )
+        if left.execute():
+            _count(room_id, -1)
+        return _owed(user_id, room_id)
+
+
+def finish_leave(user_id: UserId, room_id: RoomId, ticket: str) -> None:
+    """Note that the room was told of the leaving."""
+    Member.delete().where(
+        Member.room == room_id, Member.account == user_id, Member.ticket == ticket
+    ).execute()
+
+
+def mark_read(user_id: UserId, room_id: RoomId, n: int, messages: int) -> None:
+    """Move the account's read marker forward; never back."""
+    Member.update(read_id=n, read_messages=messages).where(
+        Member.room == room_id, Member.account == user_id, Member.read_id < n
+    ).execute()
+
+
+def _visible(user_id: UserId) -> Any:
+    mine = (Member.room == Room.id) & (Member.account == user_id) & (Member.state.in_(PRESENT))
+    return (
+        Room.select(Room, Member)
+        .join(Member, pw.JOIN.LEFT_OUTER, on=mine, attr="member")
+        .where((Room.visibility == "public") | Member.account.is_null(False))
+    )
+
+
+def _owed(user_id: UserId, room_id: RoomId) -> Owed | None:
+    row: Any = Member.get_or_none(Member.room == room_id, Member.account == user_id)
+    return None if row is None else Owed(row.state, row.ticket, row.role)
+
+
+def _count(room_id: RoomId, by: int) -> None:
+    Room.update(member_count=Room.member_count + by).where(Room.id == room_id).execute()
+
+
+def _room(row: Any, member: Any) -> RoomRow:
+    absent = member is None or member.role is None
+    return RoomRow(
+        id=row.id,
+        name=row.name,
+        topic=row.topic,
+        visibility=row.visibility,
+        created_at=row.created_at,
+        member_count=row.member_count,
+        role=None if absent else member.role,
+        joined_n=0 if absent else member.joined_n,
+        read_id=0 if absent else member.read_id,
+        read_messages=0 if absent else member.read_messages,
+    )

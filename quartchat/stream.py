@@ -1,0 +1,293 @@
+"""The Redis side: keys, scripts, append, read, tail, trim; the one place that names a key.
+
+Invariants: a room's numbers have no hole, an entry `<n>-0` of a room stream is event n for
+ever, and nothing is removed that is not in SQL. It knows nothing of users' rights or of SQL.
+
+    room:{p}:<id>   stream   the room's events: the last window, and all not yet archived
+    meta:{p}:<id>   hash     n last number, m messages so far, archived, seeded (ms),
+                             r<user> = "<n>:<m>" where the user's own sends moved the marker
+    sent:{p}:<room>:<author>:<key>  string   "<n>:<hash>", the fast half of idempotency
+    feed:{p}        stream   everything that happens in the partition, and control entries
+"""
+
+import asyncio
+import secrets
+from binascii import crc32
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from redis import exceptions
+
+from quartchat import records, redis_client
+from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId, pack, unpack
+from quartchat.records import Head
+
+# A tail waits so long for news; must stay below redis_client.TIMEOUT_S.
+BLOCK_S = 1.0
+SENT_TTL_S = 24 * 3600  # how long Redis alone knows a client_id
+OWN_KEY_TTL_S = 120  # the same for keys that we made, which only our own retries use
+FEED_WINDOW = 5_000  # entries a feed keeps once archived; it is cut when it has twice as many
+BACKLOG = 50_000  # entries that may wait for the archive; past it posting answers 503
+GROUP = "archive"  # the consumer group of the workers
+
+_scripts = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that has no number yet; `rest` is its JSON after `{"id":<n>`."""
+
+    room_id: RoomId
+    author_id: UserId
+    type: str
+    rest: bytes
+    key: str  # names the send: the same room, author and key make one event
+    digest: str  # of what was asked; another digest under the same key is another request
+    key_ttl_s: int = SENT_TTL_S
+    sent_ms: int | None = None  # when the key was made; None: SQL was asked, or need not be
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a draft.
+
+    outcome `new` or `again`: `n` is its number (`again` also has `digest`, and `data` where
+    Redis still holds it). `unseeded`: seed the room first. `unsure`: Redis cannot know
+    whether this key was used before; look in SQL. `full`: the archive is too far behind.
+    """
+
+    outcome: str
+    n: int = 0
+    digest: str = ""
+    data: bytes | None = None
+
+
+class Streams:
+    """One process's access to the streams of all partitions."""
+
+    def __init__(self, url: str, partitions: int) -> None:
+        self.partitions = partitions
+        self._redis = redis_client.connect(url)
+        # A cancelled command can leave a connection one reply behind (redis-py#2624), and a
+        # blocked one is held for a second: the tail has a client of its own.
+        self._tail = redis_client.connect(url, connections=2)
+        self._appends = redis_client.Pipelined(self._redis, _scripts["append"])
+        self._script = {name: self._redis.register_script(text) for name, text in _scripts.items()}
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._redis.aclose()
+        await self._tail.aclose()
+
+    async def ping(self) -> None:
+        """Raise one of `AWAY` unless Redis answers."""
+        await self._redis.ping()
+
+    def partition(self, room_id: RoomId) -> int:
+        """Return the partition that a room hashes into."""
+        return crc32(str(room_id).encode()) % self.partitions if self.partitions > 1 else 0
+
+    def _key(self, kind: str, room_id: RoomId) -> str:
+        return f"{kind}:{{{self.partition(room_id)}}}:{room_id}"
+
+    # -- writing
+
+    async def append(self, draft: Draft) -> Appended:
+        """Give an event its number, store it, feed it, remember its key: safe to repeat."""
+        room_id = draft.room_id
+        reply = await self._appends.call(
+            [
+                self._key("meta", room_id),
+                f"{self._key('sent', room_id)}:{draft.author_id}:{draft.key}",
+                self._key("room", room_id),
+                _feed(self.partition(room_id)),
+            ],
+            [
+                room_id,
+                draft.type,
+                draft.rest,
+                draft.digest,
+                draft.key_ttl_s,
+                "" if draft.sent_ms is None else draft.sent_ms,
+                2 * FEED_WINDOW + BACKLOG,
+                draft.author_id,
+            ],
+        )
+        outcome = reply[0].decode()
+        if outcome == "new":
+            return Appended("new", reply[1])
+        if outcome == "again":
+            return Appended("again", reply[1], reply[2].decode(), reply[3])
+        return Appended(outcome)
+
+    async def seed(self, room_id: RoomId, n: int, messages: int) -> None:
+        """Tell Redis where a room stands; does nothing where it knows already."""
+        await self._script["seed"](
+            keys=[self._key("meta", room_id), self._key("room", room_id)], args=[n, messages]
+        )
+
+    async def control(self, control: Control) -> None:
+        """Put a control entry on the feed; every process hears of it within a second."""
+        partition = 0 if control.room_id is None else self.partition(control.room_id)
+        await self._redis.xadd(_feed(partition), {"c": msgspec.json.encode(control)})
+
+    async def mark(self, room_id: RoomId, user_id: UserId, n: int, messages: int) -> None:
+        """Move a user's read marker forward; never back."""
+        await self._script["mark"](
+            keys=[self._key("meta", room_id)], args=[f"r{user_id}", n, messages]
+        )
+
+    # -- reading
+
+    async def read(self, room_id: RoomId, after: int, limit: int) -> list[Event]:
+        """Return up to `limit` of a room's events with numbers above `after`, ascending."""
+        entries = await self._redis.xrange(
+            self._key("room", room_id), min=f"{after + 1}-0", count=limit
+        )
+        return [records.room_event(room_id, *entry) for entry in entries]
+
+    async def read_back(self, room_id: RoomId, before: int | None, limit: int) -> list[Event]:
+        """Return up to `limit` events below `before` (None: the newest), descending."""
+        if before is not None and before <= 1:
+            return []
+        top = "+" if before is None else f"{before - 1}-0"
+        entries = await self._redis.xrevrange(self._key("room", room_id), max=top, count=limit)
+        return [records.room_event(room_id, *entry) for entry in entries]
+
+    async def snapshot(
+        self, rooms: Sequence[RoomId], user_id: UserId
+    ) -> tuple[Position, dict[RoomId, Head]]:
+        """Return the feeds' last ids and the rooms' heads, per partition of one moment.
+
+        A room that Redis does not know is missing from the answer.
+        """
+        by_partition: dict[int, list[RoomId]] = {p: [] for p in range(self.partitions)}
+        for room_id in rooms:
+            by_partition[self.partition(room_id)].append(room_id)
+        replies = await asyncio.gather(
+            *(
+                self._script["snapshot"](
+                    keys=[_feed(p), *(self._key("meta", room_id) for room_id in ids)],
+                    args=[f"r{user_id}"],
+                )
+                for p, ids in by_partition.items()
+            )
+        )
+        heads = {
+            room_id: records.head(*fields)
+            for ids, (_, found) in zip(by_partition.values(), replies, strict=True)
+            for room_id, fields in zip(ids, found, strict=True)
+            if fields[0] is not None
+        }
+        return tuple(pack(last) for last, _ in replies), heads
+
+    async def position(self) -> Position:
+        """Return the last id of every feed."""
+        return (await self.snapshot((), UserId(0)))[0]
+
+    async def tail(self, position: Position) -> list[tuple[int, Event | Control]]:
+        """Wait up to `BLOCK_S` for (partition, entry) after `position`, in feed order."""
+        reply = await self._tail.xread(
+            {_feed(p): unpack(feed) for p, feed in enumerate(position)},
+            count=1000,  # about what one flush can carry; more waits in Redis
+            block=int(BLOCK_S * 1000),
+        )
+        return [
+            (partition, records.feed_entry(*entry))
+            for partition in range(self.partitions)
+            for entry in reply.get(_feed(partition).encode(), ())
+        ]
+
+    async def read_feed(self, partition: int, after: FeedId, limit: int) -> list[Event | Control]:
+        """Return up to `limit` feed entries after `after`."""
+        entries = await self._redis.xrange(_feed(partition), min=f"({unpack(after)}", count=limit)
+        return [records.feed_entry(*entry) for entry in entries]
+
+    async def trimmed(self, partition: int) -> FeedId:
+        """Return the id below and at which nothing is left of the feed: SQL holds all of that."""
+        try:
+            info = await self._redis.xinfo_stream(_feed(partition))
+        except exceptions.ResponseError:  # no such key: nothing has happened yet
+            return FeedId(0)
+        if info["first-entry"] is None:
+            return pack(info["last-generated-id"])
+        return FeedId(pack(info["first-entry"][0]) - 1)
+
+    # -- the archive's side
+
+    async def join_archive(self, partition: int) -> None:
+        """Make the consumer group where it is missing, from the feed's first entry."""
+        try:
+            await self._redis.xgroup_create(_feed(partition), GROUP, id="0", mkstream=True)
+        except exceptions.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def take(self, consumer: str, limit: int) -> list[tuple[int, list[Event | Control]]]:
+        """Wait up to `BLOCK_S` for entries that no worker has had, per partition."""
+        reply = await self._tail.xreadgroup(
+            GROUP,
+            consumer,
+            {_feed(p): ">" for p in range(self.partitions)},
+            count=limit,
+            block=int(BLOCK_S * 1000),
+        )
+        return self._by_partition(reply)
+
+    async def claim(
+        self, partition: int, consumer: str, idle_s: float, limit: int
+    ) -> list[Event | Control]:
+        """Take over entries that another worker has held for `idle_s` without archiving them."""
+        _, entries, *_ = await self._redis.xautoclaim(
+            _feed(partition), GROUP, consumer, int(idle_s * 1000), count=limit
+        )
+        return [records.feed_entry(*entry) for entry in entries]
+
+    async def archived(self, partition: int, entries: Iterable[Event | Control]) -> FeedId:
+        """Acknowledge what SQL now holds; return the first feed id that it may not hold.
+
+        Also cuts the feed, once it is twice its window, below that id and its window.
+        """
+        reply = await self._script["archived"](
+            keys=[_feed(partition)],
+            args=[GROUP, FEED_WINDOW, *(unpack(entry.feed) for entry in entries)],
+        )
+        return pack(reply)
+
+    async def trim(self, room_id: RoomId, archived: int, window: int) -> None:
+        """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
+        await self._script["trim"](
+            keys=[self._key("meta", room_id), self._key("room", room_id)],
+            args=[archived, window],
+        )
+
+    async def backlog(self) -> int:
+        """Return how many entries wait for the archive, delivered to a worker or not."""
+        total = 0
+        for partition in range(self.partitions):
+            try:
+                groups = await self._redis.xinfo_groups(_feed(partition))
+            except exceptions.ResponseError:  # no feed yet
+                continue
+            total += sum((group.get("lag") or 0) + group["pending"] for group in groups)
+        return total
+
+    def _by_partition(self, reply: dict[bytes, Any]) -> list[tuple[int, list[Event | Control]]]:
+        found = ((p, reply.get(_feed(p).encode())) for p in range(self.partitions))
+        return [
+            (p, [records.feed_entry(*entry) for entry in entries])
+            for p, entries in found
+            if entries
+        ]
+
+
+def random_key() -> str:
+    """Make a key for a send that its client did not name, so that our own retry is safe."""
+    return f"-{secrets.token_hex(12)}"
+
+
+def _feed(partition: int) -> str:
+    return f"feed:{{{partition}}}"

