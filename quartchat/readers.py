@@ -189,14 +189,15 @@ class RoomReader(Reader):
         recent = self._home.recent
         while not self.closing and self.cursor < recent.heads[self.room_id]:
             chunk = recent.room_chunk(self.room_id, self.cursor)
-            if chunk is None:
-                page = await self._home.page(self.room_id, self.cursor)
-                chunk = (page[-1][0], b"".join(frame for _, frame in page)) if page else None
+            # A chunk of nothing: a page, or Redis asked for the head, was ahead of the feed.
             if chunk is None or chunk[0] == self.cursor:
-                # Known to exist, and nowhere to be found: the client must hear of it.
                 head = recent.heads[self.room_id]
-                log.error("events_lost", room=self.room_id, after=self.cursor, head=head)
-                chunk = (head, reset_frame(self.room_id, head, "lost"))
+                page = await self._home.page(self.room_id, self.cursor)
+                if page:
+                    chunk = (page[-1][0], b"".join(frame for _, frame in page))
+                else:  # known to exist, and nowhere to be found: the client must hear of it
+                    log.error("events_lost", room=self.room_id, after=self.cursor, head=head)
+                    chunk = (head, reset_frame(self.room_id, head, "lost"))
             self.cursor = chunk[0]
             await out.put(chunk[1])
 

@@ -108,3 +108,31 @@ def test_what_happened_in_a_gap_of_the_feed_comes_before_what_follows_it(
             return listener.ids
 
     assert asyncio.run(scenario()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_redis_has_before_the_feed_brings_it_is_neither_lost_nor_doubled(
+    valkey: harness.Valkey, tmp_path: Path
+) -> None:
+    config = Config(redis_url=valkey.url(), database_url=f"sqlite:///{tmp_path / 'q.db'}")
+
+    async def scenario() -> tuple[list[int], bytes]:
+        async with hub_of(config) as (hub, streams, ann):
+            for n in (1, 2, 3):
+                await put(streams, n)
+            hub.publish([(0, event(1))])  # in memory; 2 and 3 are still on their way
+            reader = await hub.open_room("session", ann, LOBBY, "1", lambda: asyncio.sleep(0))
+            listener = Listener()
+            serving = asyncio.create_task(
+                reader.serve(listener.send, {"type": "http.response.start"})
+            )
+            await asyncio.sleep(0.1)
+            for n in (2, 3, 4):
+                hub.publish([(0, event(n))])
+            await asyncio.sleep(0.3)
+            reader.close()
+            await asyncio.wait([serving], timeout=1)
+            return listener.ids, listener.sent
+
+    ids, sent = asyncio.run(scenario())
+    assert ids == [2, 3, 4]
+    assert b"reset" not in sent
