@@ -9,7 +9,7 @@ import structlog
 from hypercorn.typing import ASGIReceiveCallable as Receive
 from hypercorn.typing import ASGISendCallable as Send
 from hypercorn.typing import Scope
-from quart import Quart, Response, g, request
+from quart import Quart, Request, Response, g, request
 from quart.sessions import NullSession, SessionInterface
 from quart_schema import QuartSchema
 from werkzeug.exceptions import HTTPException
@@ -18,7 +18,7 @@ from quartchat import errors, metrics, openapi, redis_client, store
 from quartchat.auth import Auth, Cookie
 from quartchat.chat import Chat
 from quartchat.config import Config
-from quartchat.connection import BODY_READ, Connection
+from quartchat.connection import Connection
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.routes import access, accounts, events, http, messages, ops, pages, rooms
@@ -88,6 +88,7 @@ class Application(Quart):
         self.secret_key = config.secret_key
         self.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
         self.config["BODY_TIMEOUT"] = BODY_S
+        self.config["RESPONSE_TIMEOUT"] = None  # `Connection` has its own, which costs no task
         # Asked for each time and answered 304: a page never mixes modules of two deploys.
         self.config["SEND_FILE_MAX_AGE_DEFAULT"] = 0
 
@@ -109,7 +110,7 @@ class Application(Quart):
 def create_app(config: Config) -> Quart:
     """Build the application for one web process; it starts with the server's lifespan."""
     app = Application(config)
-    Cookie(app)
+    cookie = Cookie(app)
     QuartSchema(
         app,
         info=openapi.INFO,
@@ -123,7 +124,7 @@ def create_app(config: Config) -> Quart:
     )
     for module in (accounts, rooms, messages, events, pages, ops):
         app.register_blueprint(module.blueprint)
-    _serve(app, config)
+    _serve(app, config, cookie)
     _guard(app)
     _answer_errors(app)
     return app
@@ -135,7 +136,7 @@ async def drain(app: Quart) -> None:
     await services.hub.drain(DRAIN_S)
 
 
-def _serve(app: Quart, config: Config) -> None:
+def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
     """Start and stop the services with the server."""
 
     @app.before_serving
@@ -145,7 +146,9 @@ def _serve(app: Quart, config: Config) -> None:
         feed = Feed(streams)
         auth, chat = Auth(config, streams, feed), Chat(streams, feed)
         hub = Hub(config, streams, feed)
-        app.extensions["quartchat"] = Services(config, streams, feed, auth, chat, hub)
+        app.extensions["quartchat"] = Services(
+            config, streams, feed, cookie, auth, chat, hub
+        )
         feed.start()
         hub.start()
 
@@ -169,29 +172,30 @@ def _guard(app: Quart) -> None:
 
     @app.after_request
     async def mark(response: Response) -> Response:
+        asked = http.current_request()
         headers = response.headers
         if response.content_type in DATA:
             headers.extend(DATA_HEADERS)
         else:
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
-        if request.endpoint == "ops.docs":
+        if asked.endpoint == "ops.docs":
             headers["Content-Security-Policy"] = DOCS_POLICY
-        if request.method not in access.SAFE and not await _body_read():
+        if asked.method not in access.SAFE and not await _body_read(asked):
             # Hypercorn closes the connection, since the rest of the body is in the way; say so.
             headers["Connection"] = "close"
-        route = request.url_rule.rule if request.url_rule else "none"
-        method = request.method if request.method in METHODS else "other"
+        route = asked.url_rule.rule if asked.url_rule else "none"
+        method = asked.method if asked.method in METHODS else "other"
         metrics.REQUESTS.labels(method, route, response.status_code).observe(
-            perf_counter() - g.started if hasattr(g, "started") else 0
+            perf_counter() - g.get("started", perf_counter())
         )
         return response
 
 
-async def _body_read() -> bool:
-    if BODY_READ not in request.scope:
+async def _body_read(asked: Request) -> bool:
+    if not http.body_read(asked):
         await asyncio.sleep(0)  # what has arrived is read in another task
-    return BODY_READ in request.scope or request.http_version not in ("1.0", "1.1")
+    return http.body_read(asked) or asked.http_version not in ("1.0", "1.1")
 
 
 def _answer_errors(app: Quart) -> None:

@@ -19,7 +19,7 @@ import limits
 import quart_auth
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from quart import Quart, has_request_context, request
+from quart import Quart, Request, has_request_context, request
 
 from quartchat import errors, redis_client, store
 from quartchat.cache import Cache
@@ -182,12 +182,17 @@ class Cookie(quart_auth.QuartAuth):
         return secret
 
     def resolve_user(self) -> quart_auth.AuthUser:
-        """Return whose secret the request carries; an Authorization header goes first."""
-        header = request.headers.get("Authorization")
+        """Return whose secret the request carries, as quart-auth asks for it."""
+        return quart_auth.AuthUser(self.secret(request))
+
+    def secret(self, asked: Request) -> str | None:
+        """Return the secret that a request carries; an Authorization header goes first."""
+        header = asked.headers.get("Authorization")
         if header is None:
-            return quart_auth.AuthUser(self.load_cookie())
+            token = asked.cookies.get(self.cookie_name or "")
+            return None if token is None else self.load_token(token)
         scheme, _, token = header.partition(" ")
-        return quart_auth.AuthUser(token.strip() if scheme.lower() == "bearer" else None)
+        return token.strip() if scheme.lower() == "bearer" else None
 
     @property
     def cookie_secure(self) -> bool:

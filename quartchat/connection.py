@@ -8,24 +8,28 @@ import asyncio
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from inspect import signature
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hypercorn.typing import ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, HTTPScope
-from quart import Quart, Request
+from quart import Quart, Request, Response
 from quart.asgi import ASGIHTTPConnection
 from quart.typing import ResponseTypes
 from quart.utils import encode_headers
+from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
 from quartchat.routes.events import EventStream
+from quartchat.routes.http import BODY_READ
+from quartchat.stepping import Suspended, step
 
 if TYPE_CHECKING:
     from quartchat.outlet import Send
 
 _ABSOLUTE = re.compile(r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(?P<path>/.*)?$", re.IGNORECASE)
 
-BODY_READ = "quartchat.body_read"  # in the scope, once nothing of the body is to come
+RESPONSE_S = 60  # what a client may take for a response, streams excepted
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -43,12 +47,39 @@ class Connection(ASGIHTTPConnection):
         scope["path"] = path_of(scope["path"])
         # We serve no ranges, as a server may (RFC 9110, 14.2); Quart fails on some of them.
         scope["headers"] = [item for item in scope["headers"] if item[0].lower() != b"range"]
-        self._receiver: asyncio.Task[Any] | None = None
         self._request: Request | None = None
+        self._listening: Suspended | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._handler: asyncio.Task[None] | None = None
         super().__init__(app, cast("HTTPScope", self.proxies.see_through(cast("Any", scope))))
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Serve the request, and note when its body is all here."""
+        """Serve the request in this task; who listens to the client gets one if it must wait.
+
+        Quart gives each request two tasks more. Most bodies are here when the request is, and
+        who has sent a whole request is not asked again, except by a stream.
+        """
+        self._request = request = self._create_request_from_scope(send)
+        self._listening = step(self._listen(request, receive))
+        if self._listening is None:
+            return  # the client is gone already
+        try:
+            if BODY_READ not in self.scope:
+                self._keep_listening()
+            await self.handle_request(request, send)
+        except asyncio.CancelledError:
+            gone = self._listener is not None and self._listener.done()
+            if not gone or _this_task().uncancel():
+                raise
+        finally:
+            if self._listener is None:
+                self._listening.close()
+            else:
+                self._listener.remove_done_callback(self._end)
+                self._listener.cancel()
+
+    async def _listen(self, request: Request, receive: ASGIReceiveCallable) -> None:
+        """Take in what the client sends, as Quart does; return when it is gone."""
 
         async def noted() -> ASGIReceiveEvent:
             message = await receive()
@@ -56,38 +87,78 @@ class Connection(ASGIHTTPConnection):
                 cast("dict[str, Any]", self.scope)[BODY_READ] = True
             return message
 
-        await super().__call__(noted, send)
+        await self.handle_messages(request, noted, *_HANDLER)
 
-    async def handle_messages(self, request: Request, *args: Any) -> None:
-        """Receive as Quart does; its versions differ in what else they are given."""
-        self._receiver = asyncio.current_task()
-        self._request = request
-        await super().handle_messages(request, *args)
+    def _keep_listening(self) -> None:
+        """Go on listening, in a task; end this one when the client is gone."""
+        if self._listener is None and self._listening is not None:
+            self._handler = _this_task()
+            self._listener = asyncio.ensure_future(self._listening)
+            self._listener.add_done_callback(self._end)
+
+    def _end(self, listener: "asyncio.Task[None]") -> None:
+        if not listener.cancelled() and self._handler is not None:
+            self._handler.cancel()
 
     def _lighten(self, response: EventStream) -> None:
         """Drop what a stream will not need: it lasts, and there may be ten thousand of them."""
         response.headers.clear()
         self.scope["headers"] = []
         if self._request is not None:
-            body = self._request.body  # the receiver goes on to use it, and nothing else
+            body = self._request.body  # the listener goes on to use it, and nothing else
             self._request.__dict__.clear()
             self._request.body = body
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
-        if not isinstance(response, EventStream):
-            return await super()._send_response(send, response)
+        if isinstance(response, EventStream):
+            self._keep_listening()
+            await self._send_stream(send, response)
+            return
+        sending = (
+            self._send_whole(send, response, response.response.data)
+            if isinstance(response, Response) and isinstance(response.response, DataBody)
+            else super()._send_response(send, response)
+        )
+        rest = step(sending)
+        if rest is not None:
+            async with asyncio.timeout(RESPONSE_S):
+                await rest
+
+    async def _send_whole(self, send: ASGISendCallable, response: Response, body: bytes) -> None:
+        """Send a response whose body is in memory."""
+        headers = encode_headers(response.headers)
+        start = {
+            "type": "http.response.start", "status": response.status_code, "headers": headers
+        }  # fmt: skip
+        await send(cast("Any", start))
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _send_stream(self, send: ASGISendCallable, response: EventStream) -> None:
         start = {
             "type": "http.response.start",
             "status": response.status_code,
             "headers": _encoded(tuple(response.headers.items())),
         }
         self._lighten(response)
-        ended = await response.reader.serve(cast("Send", send), start)
-        if not ended and self._receiver is not None:
-            # Quart 0.23 waits for the receiver as well, which hears of the end of a response;
-            # this one has none, and the connection is to be closed.
-            self._receiver.cancel()
-        return None
+        await response.reader.serve(cast("Send", send), start)
+
+
+def _this_task() -> "asyncio.Task[None]":
+    return cast("asyncio.Task[None]", asyncio.current_task())
+
+
+class _Handler:
+    """What Quart 0.23 cancels when the client is gone; `_end` does that, for all versions."""
+
+    def cancel(self) -> None:
+        """Do nothing."""
+
+
+_HANDLER = (
+    (_Handler(),)
+    if "request_task" in signature(ASGIHTTPConnection.handle_messages).parameters
+    else ()
+)
 
 
 @lru_cache(maxsize=64)

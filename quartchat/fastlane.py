@@ -5,8 +5,8 @@ Hypercorn's way of one body event (HTTPStream, H11Protocol, h11, a lock, drain) 
 needs none of it: its chunks are framed for HTTP/1.1 here, once for all readers.
 
 What is found by looking into Hypercorn is checked piece by piece. Where anything is not as
-in 0.18, or the response is not chunked (HTTP/2, HTTP/1.0), there is no lane, and the
-stream uses ASGI's `send`: slower, and otherwise the same.
+in 0.18, or the connection is not `tcp`'s, or the response is not chunked (HTTP/2, HTTP/1.0),
+there is no lane, and the stream uses ASGI's `send`: slower, and otherwise the same.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from h11._writers import ChunkedWriter
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
+
+from quartchat import tcp
 
 HIGH_WATER = 64 << 10  # bytes in the transport's buffer, from which on the reader is waited for
 
@@ -52,12 +53,15 @@ def find(send: Any) -> Lane | None:
     send = getattr(send, "__wrapped__", send)  # Quart 0.23 wraps it
     stream = _owner(send, HTTPStream)
     protocol = _owner(getattr(stream, "send", None), H11Protocol)
-    server = _owner(getattr(protocol, "send", None), TCPServer)
+    server = _owner(getattr(protocol, "send", None), tcp.Connection)
     connection = getattr(protocol, "connection", None)
     writer = getattr(server, "writer", None)
     if not isinstance(getattr(connection, "_writer", None), ChunkedWriter):
         return None
-    return Lane(writer) if isinstance(writer, asyncio.StreamWriter) else None
+    if not isinstance(writer, asyncio.StreamWriter):
+        return None
+    server.flush()  # the head goes first
+    return Lane(writer)
 
 
 def _owner(method: Any, kind: type) -> Any:

@@ -1,13 +1,14 @@
 """The writing end of one stream: a write that never waits, and the wait when it must.
 
-A write is the coroutine of an ASGI `send`. It nearly always runs to its end at once, since
-it suspends only when the socket is full; so it is stepped in place, and no task is woken.
-That was a third of the cost of a delivery. Where there is a `Lane`, chunks take that.
+A write is the coroutine of an ASGI `send`, which suspends only when the socket is full; so
+it is stepped in place. Where there is a `Lane`, chunks take that.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
+
+from quartchat.stepping import Suspended, step
 
 Send = Callable[[Any], Coroutine[Any, Any, None]]
 
@@ -33,7 +34,7 @@ class Outlet:
     def __init__(self, send: Send, lane: Lane | None = None) -> None:
         self._send = send
         self._lane = lane
-        self._rest: _Suspended | Coroutine[Any, Any, None] | None = None
+        self._rest: Suspended | Coroutine[Any, Any, None] | None = None
         self._error: Exception | None = None
         self._timeout: asyncio.Timeout | None = None
         self._hurry = False
@@ -50,7 +51,7 @@ class Outlet:
                 self._rest = self._lane.drain()
             else:
                 body = {"type": "http.response.body", "body": chunk, "more_body": not last}
-                self._rest = _step(self._send(body))
+                self._rest = step(self._send(body))
         except Exception as error:  # noqa: BLE001 - `finish` raises it
             self._error = error
         return self._rest is None and self._error is None
@@ -87,36 +88,3 @@ class Outlet:
         if self._rest is not None:
             self._rest.close()
             self._rest = None
-
-
-class _Suspended(Awaitable[None]):
-    """A coroutine that was stepped once, and the future that it waits for."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
-        self._coroutine = coroutine
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        waits_for = self._waits_for
-        try:
-            while True:
-                try:
-                    value = yield waits_for
-                except BaseException as error:  # noqa: BLE001 - handed on, like `yield from` does
-                    waits_for = self._coroutine.throw(error)
-                else:
-                    waits_for = self._coroutine.send(value)
-        except StopIteration:
-            return
-        finally:
-            self._coroutine.close()
-
-    def close(self) -> None:
-        self._coroutine.close()
-
-
-def _step(coroutine: Coroutine[Any, Any, None]) -> _Suspended | None:
-    try:
-        return _Suspended(coroutine, coroutine.send(None))
-    except StopIteration:
-        return None

@@ -69,39 +69,25 @@ async def _serve(listener: socket.socket, config: Config) -> None:
     import hypercorn.asyncio  # noqa: PLC0415  (slow, and the signal handlers are in place now)
 
     from quartchat import app as application  # noqa: PLC0415
+    from quartchat import tcp  # noqa: PLC0415
 
     app = application.create_app(config)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
     gc.enable()
 
+    idle = tcp.install()
+
     async def stopped() -> None:
         await stop.wait()
         log.info("draining")
         with suppress(TimeoutError):
             await asyncio.wait_for(application.drain(app), DRAIN_S)
+        idle.end()
 
-    _let_go_of_closed_connections()
     log.info("listening", url=listening.url(*listener.getsockname()[:2]))
     await hypercorn.asyncio.serve(app, _settings(listener.detach()), shutdown_trigger=stopped)
     log.info("stopped")
-
-
-def _let_go_of_closed_connections() -> None:
-    """Close a kept-alive connection when its client does.
-
-    Hypercorn 0.18 leaves its idle timer running after the end of the stream, and waits for
-    it before it closes: each such connection would keep its descriptor for `KEEP_ALIVE_S`.
-    """
-    import hypercorn.asyncio.run  # noqa: PLC0415
-    from hypercorn.asyncio.tcp_server import TCPServer  # noqa: PLC0415
-
-    class Server(TCPServer):
-        async def _read_data(self) -> None:
-            await super()._read_data()
-            await self.idle_task.stop()
-
-    hypercorn.asyncio.run.TCPServer = Server  # type: ignore[attr-defined]
 
 
 def _settings(fd: int) -> "hypercorn.Config":

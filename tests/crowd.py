@@ -129,7 +129,7 @@ async def trouble(readers: list[Reader], every_s: float, seed: int) -> None:
         chance.choice(readers).drop()
 
 
-async def finish(*tasks: Any, within_s: float = 60) -> None:
+async def finish(*tasks: Any, within_s: float = 180) -> None:
     """Run all to their end; a failure ends the test at once."""
     async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
         for task in tasks:

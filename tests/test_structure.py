@@ -15,7 +15,8 @@ PACKAGE = ROOT / "quartchat"
 
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
-    config errors events sse markup cache metrics outlet log process
+    config errors events sse markup cache metrics stepping log process
+    outlet tcp
     fastlane tasks sends redis_client records
     store.models
     store
@@ -41,7 +42,7 @@ FLOORS = """
 # Any module may name these: a version, and a package without code.
 GROUND = {"", "routes"}
 MAY_IMPORT_QUART = {"auth", "openapi", "connection", "app"}
-MAY_IMPORT_HYPERCORN = {"fastlane", "connection", "app", "server"}
+MAY_IMPORT_HYPERCORN = {"fastlane", "connection", "app", "tcp", "server"}
 
 
 def modules() -> dict[str, Path]:

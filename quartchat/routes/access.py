@@ -1,7 +1,6 @@
 """Who may come in: every route needs a session, unless it stands on the short list here."""
 
-import quart_auth
-from quart import g, request
+from quart import Request, g
 
 from quartchat import errors
 from quartchat.routes import http
@@ -29,19 +28,22 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 async def check() -> None:
     """Let a request in, before its route. Raises CrossOrigin, Unauthenticated."""
-    if request.method not in SAFE and "Authorization" not in request.headers:
-        _check_origin()
+    asked = http.current_request()
+    if asked.method not in SAFE and "Authorization" not in asked.headers:
+        _check_origin(asked)
     # No endpoint: there is no such route or method, and the answer says that.
-    if request.endpoint is not None and request.endpoint not in PUBLIC:
-        g.session = await session()
+    endpoint = asked.endpoint
+    if endpoint is not None and endpoint not in PUBLIC:
+        g.session = await session(asked)
 
 
-async def session() -> SessionRow:
-    """Return the session that the request carries. Raises Unauthenticated."""
-    return await http.services().auth.session(quart_auth.current_user.auth_id)
+async def session(asked: Request) -> SessionRow:
+    """Return the session that a request carries. Raises Unauthenticated."""
+    services = http.services()
+    return await services.auth.session(services.cookie.secret(asked))
 
 
-def _check_origin() -> None:
+def _check_origin(asked: Request) -> None:
     """Refuse what another site's page makes a browser send with our cookie.
 
     Hosts are compared, not schemes: behind a proxy that ends TLS and is not named in
@@ -49,9 +51,9 @@ def _check_origin() -> None:
     us as the network in between. Browsers send Origin with every unsafe request (Fetch
     standard, "append a request Origin header"); programs send none.
     """
-    origin = request.headers.get("Origin")
+    origin = asked.headers.get("Origin")
     if origin is None:
         return
     _, _, host = origin.partition("://")
-    if host.lower() != request.host.lower():
+    if host.lower() != asked.host.lower():
         raise errors.CrossOrigin

@@ -8,12 +8,12 @@ from functools import wraps
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
-from quart import Response, current_app, g, request
+from quart import Request, Response, current_app, g, request
 from quart_schema import document_querystring, document_request
 from werkzeug.routing import BaseConverter
 
 from quartchat import errors
-from quartchat.auth import Auth
+from quartchat.auth import Auth, Cookie
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.feed import Feed
@@ -24,6 +24,7 @@ from quartchat.stream import Streams
 T = TypeVar("T")
 Route = Callable[..., Awaitable[Any]]
 
+BODY_READ = "quartchat.body_read"  # in the scope, once nothing of the body is to come
 MAX_ID = 10**15 - 1  # below 2**53, so that JavaScript keeps it exact
 
 # (?![\s\S]) is the end in Python and in JavaScript; `$` would let a last newline through.
@@ -66,6 +67,7 @@ class Services:
     config: Config
     streams: Streams
     feed: Feed
+    cookie: Cookie
     auth: Auth
     chat: Chat
     hub: Hub
@@ -76,9 +78,19 @@ def services() -> Services:
     return cast("Services", current_app.extensions["quartchat"])
 
 
+def current_request() -> Request:
+    """Return the request itself: its proxy looks it up anew for each thing that it is asked."""
+    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001
+
+
 def caller() -> SessionRow:
     """Return the session that the request was let in with."""
     return cast("SessionRow", g.session)
+
+
+def body_read(asked: Request) -> bool:
+    """Whether nothing of the request's body is to come."""
+    return BODY_READ in asked.scope
 
 
 def body(model: type[T]) -> Callable[[Route], Route]:
@@ -88,9 +100,11 @@ def body(model: type[T]) -> Callable[[Route], Route]:
     def decorate(route: Route) -> Route:
         @wraps(route)
         async def parsed(*args: Any, **kwargs: Any) -> Any:
-            if request.mimetype != "application/json":
+            asked = current_request()
+            if asked.mimetype != "application/json":
                 raise errors.UnsupportedMediaType
-            raw = await request.get_data(cache=False)
+            # Quart's way waits with a time-out, in a task of its own.
+            raw = await (asked.body if body_read(asked) else asked.get_data(cache=False))
             return await route(*args, data=_parse(raw, decode), **kwargs)
 
         return cast("Route", document_request(cast("Any", model))(parsed))

@@ -5,7 +5,7 @@ from quart.typing import ResponseReturnValue
 from quart_schema import hide
 
 from quartchat import errors
-from quartchat.routes import access
+from quartchat.routes import access, http
 
 blueprint = Blueprint("pages", __name__)
 
@@ -16,7 +16,7 @@ blueprint = Blueprint("pages", __name__)
 async def chat(room: int | None = None) -> ResponseReturnValue:  # noqa: ARG001 - the page reads it
     """Show the chat, or send those who are signed out to sign in."""
     try:
-        await access.session()
+        await access.session(http.current_request())
     except errors.Unauthenticated:
         return redirect(url_for("pages.login"), 303)
     return await render_template("chat.html")
