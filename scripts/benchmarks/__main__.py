@@ -7,12 +7,23 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks import peers, procs, report
+from benchmarks import peers, performance, plots, procs, report
 from benchmarks.bench import Bench, Result
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "var" / "bench"
-SCENARIOS = ("fanout", "rooms", "idle", "storm", "posts", "history", "startup", "processes")
+DOCS = ROOT / "docs"
+SCENARIOS = (
+    "fanout",
+    "growth",
+    "rooms",
+    "idle",
+    "storm",
+    "posts",
+    "history",
+    "startup",
+    "processes",
+)
 INTERRUPTED = 130
 
 
@@ -24,12 +35,10 @@ def main() -> int:
     files = procs.raise_file_limit()
     wanted = _peers(options.peers)
     closer = (options.readers, options.seconds, options.rates)
-    bench = Bench(
-        options.quick, options.rounds or (1 if options.quick else 3), wanted, CACHE, *closer
-    )
+    bench = Bench(options.quick, wanted, CACHE, options.rounds, *closer)
     partial = options.quick or any(closer)
-    out = options.out or (CACHE / "quick" if partial else ROOT / "docs" / "benchmarks")
-    bench.say(f"{os.cpu_count()} cores, {files} files, {bench.rounds} rounds, into {out}")
+    out = options.out or (CACHE / "quick" if partial else DOCS / "benchmarks")
+    bench.say(f"{os.cpu_count()} cores, {files} files, into {out}")
     failed = False
     try:
         for name in options.scenario or SCENARIOS:
@@ -39,12 +48,26 @@ def main() -> int:
                 bench.say(f"{name}: {error}")
                 failed = True
                 continue
-            sys.stdout.write(report.write(result, out) + "\n")
+            sys.stdout.write(_keep(result, out) + "\n")
             sys.stdout.flush()
     except KeyboardInterrupt:
         bench.say("interrupted; everything is ended")
         return INTERRUPTED
     return int(failed)
+
+
+def _keep(result: Result, out: Path) -> str:
+    """Write everything down; return what the person reads."""
+    out.mkdir(parents=True, exist_ok=True)
+    if result.charts:
+        try:
+            plots.draw(result, out / f"{result.scenario}.png")
+        except ImportError as error:  # the tests' environment has no matplotlib
+            sys.stderr.write(f"no plots: {error}\n")
+    text = report.write(result, out)
+    if out == DOCS / "benchmarks":
+        performance.fill(DOCS / "performance.md", report.read(out))
+    return text
 
 
 def _peers(text: str) -> tuple[str, ...]:
@@ -66,12 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="seconds instead of minutes: fewer readers, one round"
     )
-    parser.add_argument("--rounds", type=int, help="how often each is measured, in turn (3)")
+    parser.add_argument("--rounds", type=int, help="how often each is measured, in turn (1 to 3)")
     parser.add_argument(
         "--peers", default="all", help=f"`all`, `none`, or some of {','.join(peers.NAMES)}"
     )
     parser.add_argument(
-        "--readers", type=int, help="for a closer look at fanout, rooms and processes: so many"
+        "--readers",
+        type=int,
+        help="for a closer look: so many, instead of a scenario's own",
     )
     parser.add_argument("--seconds", type=float, help="likewise: for so long")
     parser.add_argument("--rates", type=_numbers, help="likewise: messages a second, like 10,1000")

@@ -11,25 +11,25 @@ from benchmarks.servers.nchan import Nchan
 from benchmarks.servers.quartchat import People, Quartchat
 from benchmarks.servers.socketio import SocketIo
 
-# Makes a server in a directory, for so many readers and rooms, with more environment.
-Make = Callable[[Path, int, int, Mapping[str, str]], Server]
+# Makes a server in a directory.
+Make = Callable[[Path], Server]
 
 NAMES = ("nchan", "socketio", "fastapi")
 
 
-def quartchat(directory: Path, readers: int, rooms: int, env: Mapping[str, str]) -> Server:
-    """Make a quartchat."""
-    return Quartchat(directory, People(readers, rooms), env)
+def quartchat(readers: int, rooms: int = 1, env: Mapping[str, str] | None = None) -> Make:
+    """Return what makes a quartchat for so many readers and rooms, with more environment."""
+    return lambda directory: Quartchat(directory, People(readers, rooms), env)
 
 
-def contest(bench: Bench, result: Result, wanted: Sequence[str]) -> list[tuple[str, Make]]:
-    """Return quartchat and the wanted peers that there are; note why the others are not."""
-    found: list[tuple[str, Make]] = [("quartchat", quartchat)]
+def those(bench: Bench, result: Result, wanted: Sequence[str]) -> dict[str, Make]:
+    """Return the wanted peers that there are, by name; note why the others are not."""
+    found: dict[str, Make] = {}
     for name in wanted:
         if name not in bench.peers:
             continue
         try:
-            found.append((name, _prepare(name, bench)))
+            found[name] = _prepare(name, bench)
         except StartError as error:
             bench.say(f"skipping {name}: {error}")
             result.skipped[name] = str(error)
@@ -40,8 +40,8 @@ def _prepare(name: str, bench: Bench) -> Make:
     """Fetch a peer's packages; return what makes it."""
     if name == "nchan":
         home = nchan.prepare(bench.cache)
-        return lambda directory, _readers, _rooms, _env: Nchan(directory, home)
+        return lambda directory: Nchan(directory, home)
     if name == "socketio":
         home = socketio.prepare(bench.cache)
-        return lambda directory, _readers, _rooms, _env: SocketIo(directory, home)
-    return lambda directory, _readers, _rooms, _env: FastApi(directory)
+        return lambda directory: SocketIo(directory, home)
+    return FastApi

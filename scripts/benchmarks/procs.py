@@ -7,7 +7,6 @@ ends them; a benchmark that is killed takes them along (PR_SET_PDEATHSIG).
 import ctypes
 import os
 import resource
-import select
 import signal
 import socket
 import subprocess
@@ -15,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 END_S = 15.0  # from SIGTERM to SIGKILL
@@ -58,12 +56,7 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     def end(self) -> None:
@@ -155,21 +148,6 @@ def raise_file_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             return limits[0]
     return soft
-
-
-def read_line(child: Child, within_s: float) -> bytes:
-    """Return one line of a child's output. Raises StartError."""
-    assert child.popen.stdout is not None  # noqa: S101 - started with pipes
-    fd, line = child.popen.stdout.fileno(), b""
-    deadline = time.monotonic() + within_s
-    while not line.endswith(b"\n"):
-        readable, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
-        piece = os.read(fd, 1 << 20) if readable else b""
-        if not piece:
-            child.check()
-            raise StartError(f"no answer from {child.popen.args!r} in {within_s:.0f} s")
-        line += piece
-    return line
 
 
 # -- what /proc says

@@ -7,16 +7,17 @@ its stdin. It reads its sockets also between commands. See `Crowd` for the comma
 import json
 import os
 import select
-import socket
 import sys
 import time
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.framing import Parser, RefusedError, State, Step
+from benchmarks import checks, load
+from benchmarks.dialling import Dialler, Reader
+from benchmarks.figures import percentiles
+from benchmarks.framing import Parser, RefusedError, Step
 
 RECEIVE_BYTES = 1 << 16  # taken from a socket at once
 TICK_S = 0.02  # how often a goal is looked at
@@ -26,47 +27,16 @@ SAMPLES = 4_000_000  # latencies kept at most
 STDIN = 0
 
 
-class Reader:
-    """One stream."""
-
-    __slots__ = (
-        "address",
-        "began",
-        "number",
-        "opened",
-        "request",
-        "room",
-        "sampled",
-        "sock",
-        "state",
-    )
-
-    def __init__(self, number: int, room: int, request: bytes, address: str) -> None:
-        self.number = number
-        self.room = room
-        self.request = request
-        self.address = address
-        self.sock: socket.socket | None = None
-        self.state: State | None = None
-        self.sampled = False
-        self.began = 0.0
-        self.opened = 0.0
-
-
 class Crowd:
     """All readers, and what may be asked of them."""
 
     def __init__(self, port: int, ready: str, *, numbered: bool) -> None:
-        self._port = port
         self._parser = Parser(ready.encode(), numbered=numbered)
         self._epoll = select.epoll()
         self._epoll.register(STDIN, select.EPOLLIN)
+        self._dialler = Dialler(port, self._epoll)
         self._readers: list[Reader] = []
         self._open: dict[int, Reader] = {}
-        self._connecting: dict[int, Reader] = {}
-        self._waiting: list[Reader] = []
-        self._later: list[tuple[float, Reader]] = []  # told to come again, and when
-        self._at_once = 0
         self._last_id = -1
         self._ready = 0
         self._delivered = 0
@@ -90,19 +60,17 @@ class Crowd:
     ) -> dict[str, Any]:
         """Open a stream for each (room, request); wait until each is ready and has `goal`."""
         self.close()
+        self._last_id = last_id
         every = max(1, len(readers) // SAMPLED_READERS)
         for number, (room, request) in enumerate(readers):
             # A few hundred of the addresses that are this machine's own, so that ports suffice.
             address = f"127.0.{1 + (first_address + number) % 8}.{1 + number % 64}"
-            reader = Reader(number, room, request.encode(), address)
+            reader = Reader(room, request.encode(), address, self._parser.start(last_id))
             reader.sampled = number % every == 0
-            reader.state = self._parser.start(last_id)
             self._readers.append(reader)
-        self._waiting = self._readers[::-1]
-        self._at_once = at_once
-        self._last_id = last_id
+        self._dialler.begin(self._readers, at_once)
         began = time.perf_counter()
-        self._start_some()
+        self._dial()
         done = self._run(lambda: self._all_ready(goal), timeout_s)
         took = sorted(r.opened - began for r in self._readers if r.opened)
         finished = self._last if goal and self._last else (took[-1] if took else 0.0) + began
@@ -112,7 +80,7 @@ class Crowd:
             "seconds": finished - began,
             "opened_s": took[-1] if took else None,
             "opened_p50_s": took[len(took) // 2] if took else None,
-            **self._report(goal),
+            **self._report({reader.room: goal for reader in self._readers}),
         }
 
     def mark(self) -> dict[str, Any]:
@@ -125,13 +93,11 @@ class Crowd:
 
     def expect(self, goal: dict[str, int], deliveries: int, timeout_s: float) -> dict[str, Any]:
         """Wait until each reader has had the messages of its room, `goal` by room."""
-        goals = {int(room): count for room, count in goal.items()}
+        goals = {reader.room: goal.get(str(reader.room), 0) for reader in self._readers}
 
         def done() -> bool:
             return self._delivered >= deliveries and all(
-                reader.state is not None
-                and reader.state.tally.messages >= goals.get(reader.room, 0)
-                for reader in self._readers
+                reader.state.tally.messages >= goals[reader.room] for reader in self._readers
             )
 
         began = time.perf_counter()
@@ -141,16 +107,15 @@ class Crowd:
 
     def tell(self) -> dict[str, Any]:
         """Say where the readers stand, without waiting."""
-        return self._report(None)
+        return self._report({})
 
     def close(self) -> dict[str, Any]:
         """End all streams."""
         for reader in self._readers:
-            if reader.sock is not None:
-                reader.sock.close()  # which also takes it out of the epoll set
-        self._readers, self._waiting, self._later = [], [], []
+            reader.close()
+        self._readers = []
+        self._dialler.begin([], 0)
         self._open.clear()
-        self._connecting.clear()
         self._ready = 0
         self._errors.clear()
         return self.mark()
@@ -159,7 +124,7 @@ class Crowd:
 
     def serve(self) -> None:
         """Do what stdin asks for until it ends."""
-        answer({"pid": os.getpid()})
+        load.say({"pid": os.getpid()})
         while True:
             self._run(lambda: self._asked, float("inf"))
             self._asked = False
@@ -167,15 +132,13 @@ class Crowd:
             if not line:
                 return
             command = json.loads(line)
-            answer(getattr(self, command.pop("do"))(**command))
+            load.say(getattr(self, command.pop("do"))(**command))
 
     def _run(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Read until `done`, which is asked every `TICK_S`; False if that takes too long."""
         deadline = time.perf_counter() + timeout_s
         tick = 0.0
-        poll, opened, receive, connected = (
-            self._epoll.poll, self._open, self._receive, self._connected
-        )  # fmt: skip
+        poll, opened, receive = self._epoll.poll, self._open, self._receive
         while True:
             for fd, _ in poll(TICK_S, EVENTS_PER_POLL):
                 reader = opened.get(fd)
@@ -184,7 +147,7 @@ class Crowd:
                 elif fd == STDIN:
                     self._asked = True
                 else:
-                    connected(fd)
+                    self._connected(fd)
             now = time.perf_counter()
             if now >= tick or self._asked:
                 if done():
@@ -192,12 +155,10 @@ class Crowd:
                 if now > deadline:
                     return False
                 tick = now + TICK_S
-                if self._later:
-                    self._come_again(now)
+                self._come_again(now)
 
     def _receive(self, fd: int, reader: Reader) -> None:
-        state, sock = reader.state, reader.sock
-        assert state is not None  # noqa: S101 - it is open
+        sock = reader.sock
         assert sock is not None  # noqa: S101 - it is open
         try:
             data = sock.recv(RECEIVE_BYTES)
@@ -210,11 +171,11 @@ class Crowd:
             self._lost(fd, reader, "closed by the server")
             return
         try:
-            step = self._parser.step(state, data)
+            step = self._parser.step(reader.state, data)
         except RefusedError as error:
             self._lost(fd, reader, f"refused: {error}")
             if error.again_s is not None:
-                self._later.append((time.perf_counter() + error.again_s, reader))
+                self._dialler.again(reader, error.again_s)
             return
         except ValueError as error:
             self._lost(fd, reader, f"not understood: {error}"[:300])
@@ -227,7 +188,7 @@ class Crowd:
         if not reader.opened and step.state.tally.ready:
             reader.opened = time.perf_counter()
             self._ready += 1
-            self._start_some()
+            self._dial()
 
     def _note(self, reader: Reader, step: Step) -> None:
         self._delivered += step.count
@@ -240,114 +201,46 @@ class Crowd:
     def _lost(self, fd: int, reader: Reader, why: str) -> None:
         self._errors[why] += 1
         del self._open[fd]
-        if reader.sock is not None:
-            reader.sock.close()
-        reader.sock = None
-        self._start_some()
+        reader.close()
+        self._dial()
 
-    def _start_some(self) -> None:
-        """Begin connections, so many at once that `at_once` are not ready yet."""
-        opening = len(self._connecting) + len(self._open) - self._ready
-        while self._waiting and opening < self._at_once:
-            reader = self._waiting.pop()
-            sock = reader.sock = socket.socket()
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
-            sock.bind((reader.address, 0))
-            with suppress(BlockingIOError):
-                sock.connect(("127.0.0.1", self._port))
-            reader.began = time.perf_counter()
-            self._connecting[sock.fileno()] = reader
-            self._epoll.register(sock.fileno(), select.EPOLLOUT)
-            opening += 1
+    def _dial(self) -> None:
+        self._dialler.dial(len(self._open) - self._ready)
 
     def _connected(self, fd: int) -> None:
-        reader = self._connecting.pop(fd, None)
-        if reader is None or reader.sock is None:
+        reader = self._dialler.connected(fd)
+        if reader is None:
             return
-        error = reader.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._open[fd] = reader
-        if error:
-            self._lost(fd, reader, os.strerror(error))
-            return
         try:
-            reader.sock.sendall(reader.request)
-        except OSError as failure:
-            self._lost(fd, reader, type(failure).__name__)
-            return
-        self._epoll.modify(fd, select.EPOLLIN)
+            reader.ask()
+        except OSError as error:
+            self._lost(fd, reader, error.strerror or type(error).__name__)
 
     def _come_again(self, now: float) -> None:
         """Start those anew whose time has come."""
-        for _, reader in (item for item in self._later if item[0] <= now):
+        for reader in self._dialler.due(now):
             reader.state = self._parser.start(self._last_id)
-            self._waiting.append(reader)
-        self._later = [item for item in self._later if item[0] > now]
-        self._start_some()
+        self._dial()
 
     def _all_ready(self, goal: int) -> bool:
-        if self._waiting or self._connecting or self._later:
+        if self._dialler.busy:
             return False
         if self._ready < len(self._readers):
             return self._ready == len(self._open)  # the others were refused for good
-        return not goal or all(
-            reader.state is not None and reader.state.tally.messages >= goal
-            for reader in self._readers
-        )
+        return not goal or all(reader.state.tally.messages >= goal for reader in self._readers)
 
-    def _report(self, goal: dict[int, int] | int | None) -> dict[str, Any]:
-        orders: defaultdict[int, set[int]] = defaultdict(set)
-        totals: Counter[str] = Counter()
-        short = 0
-        for reader in self._readers:
-            assert reader.state is not None  # noqa: S101 - set by connect
-            tally = reader.state.tally
-            orders[reader.room].add(tally.order)
-            for name in (
-                "messages",
-                "bytes",
-                "missing",
-                "repeated",
-                "holes",
-                "heartbeats",
-                "resets",
-            ):
-                totals[name] += getattr(tally, name)
-            wanted = goal.get(reader.room, 0) if isinstance(goal, dict) else goal or 0
-            short += tally.messages != wanted if goal is not None else 0
+    def _report(self, goal: Mapping[int, int]) -> dict[str, Any]:
         return {
             "readers": len(self._readers),
             "open": len(self._open),
             "delivered": self._delivered,
-            "short": short,  # readers that have not exactly what they should
-            "orders": sum(len(found) for found in orders.values()) - len(orders),  # beyond one
             "latencies": percentiles(self._latencies),
             "since_sent": percentiles(self._since_sent),
             "errors": dict(self._errors),
             "parsed": self._parser.parsed,
-            **totals,
+            **checks.summary(((r.room, r.state.tally) for r in self._readers), goal),
         }
-
-
-def percentiles(nanoseconds: "array[int]") -> dict[str, float]:
-    """Return p50, p99 and the longest, in ms."""
-    ordered = sorted(nanoseconds)
-    if not ordered:
-        return {}
-    last = len(ordered) - 1
-    return {
-        "count": len(ordered),
-        "p50_ms": ordered[round(last * 0.5)] / 1e6,
-        "p99_ms": ordered[round(last * 0.99)] / 1e6,
-        "max_ms": ordered[-1] / 1e6,
-    }
-
-
-def answer(value: dict[str, Any]) -> None:
-    """Write one line to the process that asks."""
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

@@ -1,19 +1,18 @@
-"""What is printed and written: the table, the raw figures, the plots, one page of all."""
+"""What is printed and written: the table, the raw figures, the bars, one page of all."""
 
 import datetime as dt
 import json
 import os
 import platform
 import re
-import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import Chart, Column, Result, Row
+from benchmarks import bars, figures
+from benchmarks.bench import Column, Result
 
-Groups = dict[tuple[Any, ...], list[Row]]
 PAGE = """\
 # Benchmarks
 
@@ -21,64 +20,119 @@ Made by `scripts/bench`, not by hand. Each figure is the median over the rounds;
 turns within a round, on one machine, over loopback, with the load generators beside them.
 CPU is utime + stime of the server's processes, from `/proc`; memory is Pss.
 What a reader gets is checked: every event, once, in order.
+[performance.md](../performance.md) says what the figures mean.
 """
-COLOURS = {"quartchat": "#0b7285", "nchan": "#e8590c", "socketio": "#862e9c", "fastapi": "#2b8a3e"}
+BARS = """\
+## The bars
+
+A ratio is taken within each round; what is judged is the median over the rounds.
+CPU is counted twice, and each bar on it is judged by both counts: `web` is the chat server's own
+processes (quartchat's web processes, nginx, Node.js), `all` adds what stands behind them (the
+worker and Valkey, or the peer's Redis).
+"""
+BAR_HEAD = ("scenario", "bar", "count", "measured", "met")
+Lines = list[list[str]]
 
 
 def write(result: Result, directory: Path) -> str:
-    """Write a scenario's figures and plots, and the page anew; return the table as text."""
+    """Write a scenario's figures, and the page anew; return what the person reads."""
     directory.mkdir(parents=True, exist_ok=True)
-    raw = asdict(result) | {"made": _now(), "machine": _machine()}
+    raw = asdict(result) | {
+        "bars": bars.judge(result.scenario, result.rows),
+        "made": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": _machine(),
+    }
     (directory / f"{result.scenario}.json").write_text(json.dumps(raw, indent=1) + "\n")
-    if result.charts:
-        _plot(result, directory / f"{result.scenario}.png")
-    (directory / "README.md").write_text(_page(directory))
-    return _terminal(result)
+    (directory / "README.md").write_text(page(directory))
+    return terminal(result)
 
 
-def medians(result: Result) -> list[tuple[tuple[Any, ...], list[str]]]:
-    """Return the table's lines: what each is of, and its figures over all rounds."""
+def read(directory: Path) -> dict[str, dict[str, Any]]:
+    """Return what was written, by scenario."""
+    found = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
+    return {raw["scenario"]: raw for raw in found if "scenario" in raw}
+
+
+def table(raw: dict[str, Any]) -> Lines:
+    """Return the head, and a line for each place: its figures over all rounds."""
+    columns = [Column(**column) for column in raw["columns"]]
+    groups = figures.grouped(raw["rows"], raw["by"])
     return [
-        (key, [_figure(column, [row.get(column.key) for row in rows]) for column in result.columns])
-        for key, rows in _grouped(result.rows, result.by).items()
+        [*raw["by"], *(column.title for column in columns)],
+        *(
+            [*map(str, place), *(c.text([row.get(c.key) for row in rows]) for c in columns)]
+            for place, rows in groups.items()
+        ),
     ]
 
 
-def _grouped(rows: Sequence[Row], by: tuple[str, ...]) -> Groups:
-    groups: Groups = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in by), []).append(row)
-    return groups
-
-
-def _figure(column: Column, values: list[Any]) -> str:
-    found = [value for value in values if value is not None]
-    if not found:
-        return "-"
-    if isinstance(found[0], bool):
-        return "yes" if all(found) else "NO"
-    if isinstance(found[0], str):
-        return str(found[-1])
-    return column.form.format(statistics.median(found))
-
-
-def _terminal(result: Result) -> str:
-    head = [*result.by, *(column.title for column in result.columns)]
-    lines = [head, *([*map(str, key), *figures] for key, figures in medians(result))]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-    rows = [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in lines
+def bar_table(results: dict[str, dict[str, Any]]) -> Lines:
+    """Return the lines of all bars; the figures say whether they are met, not the file."""
+    return [
+        list(BAR_HEAD),
+        *(
+            [name, *(line[key] for key in BAR_HEAD[1:])]
+            for name, raw in results.items()
+            for line in bars.judge(name, raw["rows"])
+        ),
     ]
-    notes = [f"{name}: {text}" for name, text in result.versions.items()]
-    notes += [f"{name} skipped: {text}" for name, text in result.skipped.items()]
+
+
+def markdown(lines: Lines, left: Sequence[int] = ()) -> str:
+    """Return a table in Markdown; the columns `left` are aligned there."""
+    rule = [":---" if number in left else "---:" for number in range(len(lines[0]))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (lines[0], rule, *lines[1:]))
+
+
+def terminal(result: Result) -> str:
+    """Return the tables for a person's terminal."""
+    raw = asdict(result)
+    judged = [cells for cells in bar_table({result.scenario: raw}) if cells[-1] != bars.NOT_YET]
+    parts = [f"\n{result.scenario}: {result.title}. {result.how}", _columns(table(raw))]
+    if len(judged) > 1:
+        parts.append(_columns([cells[1:] for cells in judged], left=True))
+    return "\n\n".join([*parts, "\n".join(_notes(raw))])
+
+
+def page(directory: Path) -> str:
+    """Put all scenarios that were measured on one page."""
+    results = read(directory)
+    parts = [PAGE, BARS, markdown(bar_table(results), (0, 1, 2)) + "\n"]
+    return "\n".join([*parts, *(_section(raw, directory) for raw in results.values())])
+
+
+def _section(raw: dict[str, Any], directory: Path) -> str:
+    name = raw["scenario"]
+    number = len({row.get("round") for row in raw["rows"]})
+    rounds = "1 round" if number == 1 else f"{number} rounds"
+    plot = f"![{raw['title']}]({name}.png)\n"
     return "\n".join(
-        ["", f"{result.scenario}: {result.title}. {result.how}", "", *rows, "", *notes]
+        [
+            f"## {name}: {raw['title']}\n",
+            f"{raw['how']}\n",
+            markdown(table(raw)) + "\n",
+            *([plot] if (directory / f"{name}.png").exists() else []),
+            f"{rounds}, {raw['made'][:10]}, {raw['machine']}.",
+            *(f"{note}." for note in _notes(raw)),
+            "",
+        ]
     )
 
 
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+def _columns(lines: Lines, *, left: bool = False) -> str:
+    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _notes(raw: dict[str, Any]) -> list[str]:
+    notes = [f"{name}: {text}" for name, text in raw["versions"].items()]
+    return notes + [f"{name} was skipped: {text}" for name, text in raw["skipped"].items()]
 
 
 def _machine() -> str:
@@ -88,77 +142,3 @@ def _machine() -> str:
     name = cpu.group(1) if cpu else platform.machine()
     linux = platform.release().partition("-")[0]
     return f"{os.cpu_count()} cores ({name}), {gigabytes:.0f} GB, Linux {linux}"
-
-
-def _page(directory: Path) -> str:
-    """Put all scenarios that were measured on one page."""
-    parts = [PAGE]
-    for path in sorted(directory.glob("*.json")):
-        raw = json.loads(path.read_text())
-        if "scenario" in raw:
-            parts.append(_section(raw, directory))
-    return "\n".join(parts)
-
-
-def _section(raw: dict[str, Any], directory: Path) -> str:
-    result = Result(
-        **{name: raw[name] for name in Result.__dataclass_fields__}
-        | {
-            "by": tuple(raw["by"]),
-            "columns": tuple(Column(**column) for column in raw["columns"]),
-            "charts": tuple(Chart(**chart) for chart in raw["charts"]),
-        }
-    )
-    head = [*result.by, *(column.title for column in result.columns)]
-    lines = [
-        f"## {result.scenario}: {result.title}\n",
-        f"{result.how}\n",
-        "| " + " | ".join(head) + " |",
-        "|" + " ---: |" * len(head),
-        *("| " + " | ".join([*map(str, key), *figures]) + " |" for key, figures in medians(result)),
-        "",
-    ]
-    if (directory / f"{result.scenario}.png").exists():
-        lines.append(f"![{result.title}]({result.scenario}.png)\n")
-    rounds = len({row.get("round") for row in result.rows})
-    lines.append(f"{rounds} rounds, {raw['made'][:10]}, {raw['machine']}.")
-    lines += [f"{name}: {text}." for name, text in result.versions.items()]
-    lines += [f"{name} was skipped: {text}." for name, text in result.skipped.items()]
-    return "\n".join([*lines, ""])
-
-
-def _plot(result: Result, path: Path) -> None:
-    import matplotlib as mpl  # noqa: PLC0415 - slow
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of a backend
-
-    figure, axes = plt.subplots(
-        1, len(result.charts), figsize=(5 * len(result.charts), 4), squeeze=False
-    )
-    for axis, chart in zip(axes[0], result.charts, strict=True):
-        by_server = _grouped(
-            [row for row in result.rows if row.get(chart.y) is not None], ("server",)
-        )
-        for (server,), rows in by_server.items():
-            points = {
-                x: [row[chart.y] for row in found]
-                for (x,), found in _grouped(rows, (chart.x,)).items()
-            }
-            places = sorted(points)
-            middle = [statistics.median(points[x]) for x in places]
-            colour = COLOURS.get(server)
-            axis.plot(places, middle, marker="o", label=server, color=colour)
-            low, high = [min(points[x]) for x in places], [max(points[x]) for x in places]
-            axis.fill_between(places, low, high, alpha=0.15, color=colour)
-        if chart.log:
-            axis.set_xscale("log")
-            axis.set_yscale("log")
-        axis.set_title(chart.title)
-        axis.set_xlabel(chart.x)
-        axis.grid(visible=True, which="both", alpha=0.2)
-        axis.legend()
-    figure.suptitle(f"{result.scenario}: {result.title}")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -18,8 +18,8 @@ from typing import Any, cast
 
 import uvloop
 
-from benchmarks import messages
-from benchmarks.readers import answer, percentiles
+from benchmarks import load, messages
+from benchmarks.figures import percentiles
 
 ANSWER_S = 30.0  # a request that is not answered for so long has failed
 _HEAD = re.compile(rb"HTTP/1\.[01] (\d+)")
@@ -184,10 +184,10 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     setting = json.loads(sys.stdin.readline())
     pool = Pool(**setting)
-    answer(await pool.connect())
+    load.say(await pool.connect())
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command = json.loads(line)
-        answer(await getattr(pool, command.pop("do"))(**command))
+        load.say(await getattr(pool, command.pop("do"))(**command))
 
 
 if __name__ == "__main__":

@@ -6,15 +6,16 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
-from benchmarks import messages, procs
+from benchmarks import figures, messages, procs
 from benchmarks.bench import Bench, Chart, Column, Result
-from benchmarks.readers import percentiles
+from benchmarks.figures import percentiles
 from benchmarks.scenarios.carry import writers_of
 from benchmarks.servers.quartchat import CREATED, People, Quartchat
 
+ROUNDS = 3
 PAGE = 50
 BLOCK = 20  # requests of one kind before the next kind has its turn
 LIVE = 100  # messages that are posted, so that the newest page comes from where it does in life
@@ -39,38 +40,35 @@ def run(bench: Bench) -> Result:
         " three quarters of the room.",
         ("place", "messages"),
         COLUMNS,
-        (Chart("messages", "p99_ms", "p99 ms"),),
+        (Chart("messages", ("p99_ms",), "p99 ms"),),
     )
     with ExitStack() as stack:
-        asked: dict[int, Client] = {}
-        for size in sizes:
-            directory = stack.enter_context(bench.directory())
-            server = Quartchat(directory, People(1, writers=WRITERS))
-            server.prepare()
-            with closing(sqlite3.connect(server.database)) as connection:
-                _fill(bench, connection, size)
-            stack.enter_context(server)
-            with writers_of(server, server.heads(WRITERS), directory / "load.log") as writers:
-                posted = writers.ask("post", rate=100, count=LIVE, rooms=[1], limit_s=20)
-            if posted["posted"] < LIVE:
-                raise procs.StartError(f"posting failed: {posted['statuses']}")
-            asked[size] = stack.enter_context(closing(Client(server)))
-            result.versions["quartchat"] = server.versions()
-        for number in range(1, bench.rounds + 1):
-            smallest: dict[str, float] = {}
+        asked = {size: stack.enter_context(_filled(bench, result, size)) for size in sizes}
+        for number in range(1, bench.times(ROUNDS) + 1):
             for (place, size), took in _ask(asked, requests).items():
-                found = percentiles(took)
-                smallest.setdefault(place, found["p99_ms"])
-                relative = found["p99_ms"] / smallest[place]
-                result.rows.append(
-                    {"round": number, "server": place, "place": place, "messages": size}
-                    | {"relative": relative, **found}
-                )
-                bench.say(
-                    f"history {number}/{bench.rounds}  {place:6} of {size:9,}  "
-                    f"p50 {found['p50_ms']:.2f}  p99 {found['p99_ms']:.2f} ms"
-                )
+                at = {"round": number, "server": place, "place": place, "messages": size}
+                result.rows.append(row := at | percentiles(took))
+                bench.say(f"history {number}  {result.line(row)}")
+    figures.relate(result.rows, "p99_ms", {"messages": min(sizes)}, ("place",))
     return result
+
+
+@contextmanager
+def _filled(bench: Bench, result: Result, size: int) -> Iterator["Client"]:
+    """Start a server with so many messages; give a connection to it."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(bench.directory())
+        server = Quartchat(directory, People(1, writers=WRITERS))
+        server.prepare()
+        with closing(sqlite3.connect(server.database)) as connection:
+            _fill(bench, connection, size)
+        stack.enter_context(server)
+        with writers_of(server, server.heads(WRITERS), directory) as writers:
+            posted = writers.ask("post", rate=100, count=LIVE, rooms=[1], limit_s=20)
+        if posted["posted"] < LIVE:
+            raise procs.StartError(f"posting failed: {posted['statuses']}")
+        result.versions["quartchat"] = server.versions()
+        yield stack.enter_context(closing(Client(server)))
 
 
 class Client:

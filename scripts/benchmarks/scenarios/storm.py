@@ -7,15 +7,18 @@ counts its commands itself (INFO commandstats); SQL statements are counted by SQ
 """
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks import procs
-from benchmarks.bench import Bench, Column, Result, Row
+from benchmarks import checks, procs
+from benchmarks.bench import Bench, Case, Column, Result, Turn, take_turns
+from benchmarks.figures import Row
 from benchmarks.load import Generator
 from benchmarks.scenarios.carry import readers_of, writers_of
 from benchmarks.servers.quartchat import People, Quartchat
 
+ROUNDS = 2
 BEHIND = 200
 POSTED = 600
 STORM_S = 120.0
@@ -38,78 +41,77 @@ COLUMNS = (
 
 def run(bench: Bench) -> Result:
     """Measure both in turn; every second round begins with the storm."""
-    readers = bench.pick(5000, 200)
+    count = bench.readers or bench.pick(5000, 200)
     result = Result(
         "storm",
-        f"{readers:,} readers come back at once, {BEHIND} events behind",
+        f"{count:,} readers come back at once, {BEHIND} events behind",
         "`opened` is the same readers, at once, with nothing to catch up on.",
         ("server",),
         COLUMNS,
     )
-    for number in range(1, bench.rounds + 1):
-        with bench.directory() as directory:
-            statements = directory / "sql"
-            statements.mkdir()
-            env = {"PYTHONPATH": str(HOOKS), "BENCH_SQL_DIRECTORY": str(statements)}
-            with Quartchat(directory, People(readers, writers=WRITERS), env) as server:
-                row = _measure(server, directory, readers, storm_first=number % 2 == 0)
-                result.versions["quartchat"] = server.versions()
-        result.rows.append({"round": number, "server": "quartchat", **row})
-        bench.say(
-            f"storm {number}/{bench.rounds}  opened {row['open_s']:.2f} s, caught up "
-            f"{row['storm_s']:.2f} s ({row['relative']:.2f}), {row['redis']} Redis,"
-            f" {row['sql']} SQL"
-        )
+    case = Case(
+        {"server": "quartchat", "readers": count},
+        lambda directory: Quartchat(
+            directory, People(count, writers=WRITERS), _traced(directory / "sql")
+        ),
+        lambda turn: _measure(turn, count),
+    )
+    take_turns(bench, result, [case], ROUNDS)
     return result
 
 
-def _measure(server: Quartchat, directory: Path, count: int, *, storm_first: bool) -> Row:
-    log = directory / "load.log"
-    with writers_of(server, server.heads(WRITERS), log) as writers:
+def _traced(statements: Path) -> dict[str, str]:
+    """Return the environment in which SQL statements are counted, in a new directory."""
+    statements.mkdir()
+    return {"PYTHONPATH": str(HOOKS), "BENCH_SQL_DIRECTORY": str(statements)}
+
+
+def _measure(turn: Turn, count: int) -> Row:
+    server, sql = turn.server, turn.directory / "sql"
+    assert isinstance(server, Quartchat)  # noqa: S101 - no peer keeps so much
+    with writers_of(server, server.heads(WRITERS), turn.directory) as writers:
         posted = writers.ask("post", rate=300, count=POSTED, rooms=[1], limit_s=30)
     if posted["posted"] < POSTED:
         raise procs.StartError(f"posting failed: {posted['statuses']}")
     time.sleep(1.0)  # until the worker has archived them
-    row: dict[str, Any] = {}
-    with readers_of(server, log) as readers:
+    row: Row = {}
+    with readers_of(server, turn.directory) as readers:
         first = _come(server, readers, count, 0)
         row["first_s"], row["first_refused"] = first["seconds"], first["errors"]
-        row["first_sql"] = len(_statements(directory / "sql", server.groups()["web"]))
-        for turn, storm in enumerate((storm_first, not storm_first), start=1):
+        row["first_sql"] = len(_statements(sql, server.groups()["web"]))
+        storm_first = turn.number % 2 == 0
+        for place, storm in enumerate((storm_first, not storm_first), start=1):
             if storm:
-                row |= _storm(server, readers, count, turn, directory / "sql")
+                row |= _storm(server, readers, count, place, sql)
             else:
-                opened = _come(server, readers, count, turn)
+                opened = _come(server, readers, count, place)
                 row["open_s"], row["open_refused"] = opened["seconds"], opened["errors"]
     return row | {"relative": row["storm_s"] / row["open_s"]}
 
 
-def _storm(server: Quartchat, readers: Generator, count: int, turn: int, sql: Path) -> Row:
-    redis = server.valkey()
+def _storm(server: Quartchat, readers: Generator, count: int, place: int, sql: Path) -> Row:
+    redis, web = server.valkey(), server.groups()["web"]
     quiet = _commands(redis)
     time.sleep(QUIET_S)
-    web = server.groups()["web"]
-    before, statements = _commands(redis), _statements(sql, web)
-    cpu = procs.cpu_s(web)
-    got = _come(server, readers, count, turn, behind=BEHIND, keep=True)
-    after, cpu = _commands(redis), procs.cpu_s(web) - cpu
-    sql_after = _statements(sql, web)
+    before, statements, cpu = _commands(redis), _statements(sql, web), procs.cpu_s(web)
+    quiet_rate = sum((before - quiet).values()) / QUIET_S
+    got = _come(server, readers, count, place, behind=BEHIND, keep=True)
+    used, cpu = _commands(redis) - before, procs.cpu_s(web) - cpu
+    made = _statements(sql, web)[len(statements) :]
     _leave(server, readers)
-    used = {name: after[name] - before.get(name, 0) for name in after}
-    used = {name: calls for name, calls in used.items() if calls and name != "info"}
-    rate = sum(before[name] - quiet.get(name, 0) for name in before if name != "info") / QUIET_S
-    wrong = [got[name] for name in ("missing", "repeated", "holes", "orders", "resets", "short")]
+    wrong = checks.faults(got, complete=True)
     return {
         "storm_s": got["seconds"],
         "refused": sum(got["errors"].values()),
         "errors": got["errors"],
-        "in_order": got["done"] and got["messages"] == count * BEHIND and not any(wrong),
+        "in_order": got["done"] and got["messages"] == count * BEHIND and not wrong,
+        "wrong": wrong,
         "events": got["messages"],
-        "redis": sum(used.values()),
-        "redis_beyond": max(0.0, sum(used.values()) - rate * got["seconds"]),
-        "redis_commands": used,
-        "sql": len(sql_after) - len(statements),
-        "sql_texts": sorted(set(sql_after[len(statements) :]))[:20],
+        "redis": used.total(),
+        "redis_beyond": max(0.0, used.total() - quiet_rate * got["seconds"]),
+        "redis_commands": dict(used),
+        "sql": len(made),
+        "sql_texts": sorted(set(made))[:20],
         "storm_cpu_s": cpu,
     }
 
@@ -118,7 +120,7 @@ def _come(
     server: Quartchat,
     readers: Generator,
     count: int,
-    turn: int,
+    place: int,
     *,
     behind: int = 0,
     keep: bool = False,
@@ -127,7 +129,7 @@ def _come(
     last_id = POSTED - behind if behind else None
     streams = [(1, server.stream(number, 1, last_id)) for number in range(count)]
     got = readers.ask(
-        "connect", readers=streams, at_once=count, first_address=turn, goal=behind,
+        "connect", readers=streams, at_once=count, first_address=place, goal=behind,
         last_id=-1 if last_id is None else last_id, timeout_s=STORM_S, within_s=STORM_S,
     )  # fmt: skip
     if got["open"] < count:
@@ -143,10 +145,11 @@ def _leave(server: Quartchat, readers: Generator) -> None:
     time.sleep(1.0)
 
 
-def _commands(redis: Any) -> dict[str, int]:
-    """Return how often each command was called; those of a script count too."""
+def _commands(redis: Any) -> Counter[str]:
+    """Return how often each command was called but for our own; those of a script count too."""
     found = redis.info("commandstats")
-    return {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in found.items()}
+    calls = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in found.items()}
+    return Counter({name: count for name, count in calls.items() if name != "info"})
 
 
 def _statements(directory: Path, web: list[int]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
 from benchmarks import procs
@@ -22,12 +21,7 @@ class Server(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _tb: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def versions(self) -> str:
         """Return what it is made of, with versions."""

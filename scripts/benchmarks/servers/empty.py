@@ -1,8 +1,8 @@
-"""An empty authenticated POST route of Quart: the yardstick of `posts`."""
+"""An empty authenticated POST route of Quart, on two Hypercorns: the yardsticks of `posts`."""
 
 import http.client
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -10,10 +10,11 @@ from typing import ClassVar
 
 from benchmarks import servers
 from benchmarks.servers.peer import FILES, Peer
+from benchmarks.servers.quartchat import ROOT
 
 
 class Empty(Peer):
-    """Quart and quart-auth on Hypercorn."""
+    """Quart and quart-auth on Hypercorn as it comes."""
 
     name: ClassVar[str] = "empty route"
     ready: ClassVar[str] = ""
@@ -41,3 +42,13 @@ class Empty(Peer):
             answer = connection.getresponse()
             answer.read()
             return (answer.getheader("Set-Cookie") or "").partition(";")[0]
+
+
+class EmptyOnOurs(Empty):
+    """The same on Hypercorn with quartchat's way with connections."""
+
+    name: ClassVar[str] = "empty, our tcp"
+
+    def environment(self) -> Mapping[str, str]:
+        """Return what the app needs to know."""
+        return {**super().environment(), "EMPTY_TCP": "quartchat", "PYTHONPATH": str(ROOT)}
