@@ -20,6 +20,7 @@ from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
+from quartchat import fastlane
 from quartchat.routes.events import EventStream
 from quartchat.routes.http import BODY_READ
 from quartchat.stepping import Suspended, step
@@ -50,33 +51,31 @@ class Connection(ASGIHTTPConnection):
         self._request: Request | None = None
         self._listening: Suspended | None = None
         self._listener: asyncio.Task[None] | None = None
-        self._handler: asyncio.Task[None] | None = None
+        self._handler: asyncio.Task[None] | None = None  # to be cancelled when the client goes
+        self._is_gone = False
         super().__init__(app, cast("HTTPScope", self.proxies.see_through(cast("Any", scope))))
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve the request in this task; who listens to the client gets one if it must wait.
 
         Quart gives each request two tasks more. Most bodies are here when the request is, and
-        who has sent a whole request is not asked again, except by a stream.
+        who has sent a whole request is not listened to any more, except by a stream.
         """
         self._request = request = self._create_request_from_scope(send)
         self._listening = step(self._listen(request, receive))
         if self._listening is None:
             return  # the client is gone already
+        self._handler = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             if BODY_READ not in self.scope:
                 self._keep_listening()
             await self.handle_request(request, send)
         except asyncio.CancelledError:
-            gone = self._listener is not None and self._listener.done()
-            if not gone or _this_task().uncancel():
+            if not self._is_gone or self._handler.uncancel():
                 raise
         finally:
-            if self._listener is None:
-                self._listening.close()
-            else:
-                self._listener.remove_done_callback(self._end)
-                self._listener.cancel()
+            self._handler = None
+            self._stop_listening()
 
     async def _listen(self, request: Request, receive: ASGIReceiveCallable) -> None:
         """Take in what the client sends, as Quart does; return when it is gone."""
@@ -90,28 +89,29 @@ class Connection(ASGIHTTPConnection):
         await self.handle_messages(request, noted, *_HANDLER)
 
     def _keep_listening(self) -> None:
-        """Go on listening, in a task; end this one when the client is gone."""
+        """Go on listening, in a task of its own."""
         if self._listener is None and self._listening is not None:
-            self._handler = _this_task()
             self._listener = asyncio.ensure_future(self._listening)
-            self._listener.add_done_callback(self._end)
+            self._listener.add_done_callback(self._heard_the_end)
 
-    def _end(self, listener: "asyncio.Task[None]") -> None:
-        if not listener.cancelled() and self._handler is not None:
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+        elif self._listening is not None:
+            self._listening.close()
+
+    def _heard_the_end(self, listener: "asyncio.Task[None]") -> None:
+        if not listener.cancelled():
+            self._gone()
+
+    def _gone(self) -> None:
+        """End the request, whose client went away."""
+        if self._handler is not None:
+            self._is_gone = True
             self._handler.cancel()
-
-    def _lighten(self, response: EventStream) -> None:
-        """Drop what a stream will not need: it lasts, and there may be ten thousand of them."""
-        response.headers.clear()
-        self.scope["headers"] = []
-        if self._request is not None:
-            body = self._request.body  # the listener goes on to use it, and nothing else
-            self._request.__dict__.clear()
-            self._request.body = body
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
         if isinstance(response, EventStream):
-            self._keep_listening()
             await self._send_stream(send, response)
             return
         sending = (
@@ -139,12 +139,28 @@ class Connection(ASGIHTTPConnection):
             "status": response.status_code,
             "headers": _encoded(tuple(response.headers.items())),
         }
-        self._lighten(response)
+        if not self._listen_less(send):
+            return
+        response.headers.clear()
+        self.scope["headers"] = []
         await response.reader.serve(cast("Send", send), start)
 
+    def _listen_less(self, send: ASGISendCallable) -> bool:
+        """Listen for the client's going away alone: there may be ten thousand that just listen.
 
-def _this_task() -> "asyncio.Task[None]":
-    return cast("asyncio.Task[None]", asyncio.current_task())
+        False if it went away before.
+        """
+        listening = fastlane.listen(send, self._gone)
+        kept = {}
+        if listening is None:
+            self._keep_listening()
+            kept = {"body": self._request.body} if self._request else {}  # where it writes to
+        else:
+            self._stop_listening()
+        if self._request is not None:
+            self._request.__dict__.clear()
+            self._request.__dict__.update(kept)
+        return listening is not False
 
 
 class _Handler:

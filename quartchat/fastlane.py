@@ -10,12 +10,14 @@ there is no lane, and the stream uses ASGI's `send`: slower, and otherwise the s
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from h11._writers import ChunkedWriter
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from hypercorn.typing import ASGIReceiveEvent
 
 from quartchat import tcp
 
@@ -48,10 +50,27 @@ class Lane:
         await self._writer.drain()
 
 
+def listen(send: Any, gone: Callable[[], object]) -> bool | None:
+    """Call `gone` when the client of an ASGI `send` goes away; nobody need wait for that.
+
+    A stream that waited for `http.disconnect` would keep a queue, a task and all that the
+    task needs. False if that client is gone already, None where it cannot be done.
+    """
+    stream = _stream(send)
+    if stream is None or not hasattr(stream, "app_put"):
+        return None
+
+    async def put(message: ASGIReceiveEvent) -> None:
+        if message["type"] == "http.disconnect" and stream.state != ASGIHTTPState.CLOSED:
+            gone()  # CLOSED: the response came to its end
+
+    stream.app_put = put
+    return not stream.closed
+
+
 def find(send: Any) -> Lane | None:
     """Return the lane under an ASGI `send` whose response has begun; None if there is none."""
-    send = getattr(send, "__wrapped__", send)  # Quart 0.23 wraps it
-    stream = _owner(send, HTTPStream)
+    stream = _stream(send)
     protocol = _owner(getattr(stream, "send", None), H11Protocol)
     server = _owner(getattr(protocol, "send", None), tcp.Connection)
     connection = getattr(protocol, "connection", None)
@@ -62,6 +81,12 @@ def find(send: Any) -> Lane | None:
         return None
     server.flush()  # the head goes first
     return Lane(writer)
+
+
+def _stream(send: Any) -> HTTPStream | None:
+    send = getattr(send, "__wrapped__", send)  # Quart 0.23 wraps it
+    stream: HTTPStream | None = _owner(send, HTTPStream)
+    return stream
 
 
 def _owner(method: Any, kind: type) -> Any:
