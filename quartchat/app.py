@@ -122,6 +122,8 @@ def create_app(config: Config) -> Quart:
         conversion_preference="msgspec",
         openapi_provider_class=openapi.Provider,
     )
+    # It wraps this, to make responses of models; our routes return responses.
+    vars(app).pop("make_response")
     for module in (accounts, rooms, messages, events, pages, ops):
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
@@ -142,13 +144,12 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
     @app.before_serving
     async def start() -> None:
         store.open_database(config.database_url)
-        streams = Streams(config.redis_url, config.partitions)
+        replicated = config.ack == "replicated"
+        streams = Streams(config.redis_url, config.partitions, replicated=replicated)
         feed = Feed(streams)
-        auth, chat = Auth(config, streams, feed), Chat(streams, feed)
+        auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
-        app.extensions["quartchat"] = Services(
-            config, streams, feed, cookie, auth, chat, hub
-        )
+        app.extensions["quartchat"] = Services(config, streams, feed, cookie, auth, chat, hub)
         feed.start()
         hub.start()
 

@@ -6,55 +6,47 @@ only after its commit, and a repeated one changes nothing. Only what is committe
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from time import monotonic
 
-import msgspec
 import structlog
 
-from quartchat import metrics, redis_client, store, tasks
+from quartchat import acks, engines, history, metrics, redis_client, store, tasks
 from quartchat.config import Config
-from quartchat.events import Control, Event, FeedId, RoomId, User, UserId
+from quartchat.events import NOBODY, Control, Event, FeedId, RoomId
 from quartchat.store import events as archive
-from quartchat.store.events import Archived
-from quartchat.stream import Streams
+from quartchat.stream import Lane, Streams
 
 BATCH = 500  # entries of one commit
 PACE_S = 0.1  # between batches, where events come one after the other
 CLAIM_EVERY_S = 5.0  # how often a worker looks for what a dead one left
+RECENT_ROOMS = 1000  # whose end is compared with SQL when Redis comes back
 CLAIM_IDLE_S = 15.0  # how long a worker may take for a batch before others take it over
 
 log = structlog.get_logger()
 
 
-class _Data(msgspec.Struct):
-    """What the archive reads of an event's JSON, whatever its type."""
-
-    author: User | None = None
-    user: User | None = None
-    client_id: str | None = None
-
-
-_decode = msgspec.json.Decoder(_Data).decode
-
-
 async def run(config: Config, stop: asyncio.Event) -> None:
     """Archive until `stop` is set; what was taken and not committed is left to others."""
+    await engines.check(config.redis_url)
     store.open_database(config.database_url, pool=1)
     streams = Streams(config.redis_url, config.partitions)
-    worker = _Worker(config, streams)
-    work = asyncio.create_task(worker.run(), name="archive")
+    # Of a cluster each partition has a worker: a node that is away must not hold up the rest.
+    workers = [_Worker(config, streams, lane) for lane in streams.lanes]
+    work = [asyncio.create_task(worker.run(), name="archive") for worker in workers]
     try:
         await stop.wait()
     finally:
-        await tasks.end(work)
+        await tasks.end(*work)
         await streams.close()
         await store.close_database()
 
 
 class _Worker:
-    def __init__(self, config: Config, streams: Streams) -> None:
+    def __init__(self, config: Config, streams: Streams, lane: Lane) -> None:
         self._window = config.room_window
         self._streams = streams
+        self._lane = lane
         self._name = secrets.token_hex(8)
         self._claimed = float("-inf")
         self._joined = False
@@ -63,6 +55,9 @@ class _Worker:
         # Rooms' newest committed (feed id, number) that may lie above another worker's
         # uncommitted entries; trimmed once everything below is committed.
         self._committed: dict[int, dict[RoomId, tuple[FeedId, int]]] = {}
+        # Rooms with events of late: a master that comes back with less is given those back.
+        self._recent: OrderedDict[RoomId, None] = OrderedDict()
+        self._unsure = False  # whether another master may have come
 
     async def run(self) -> None:
         tries = 0
@@ -72,6 +67,7 @@ class _Worker:
                 tries = 0
             except (*redis_client.AWAY, *store.AWAY) as error:
                 tries += 1
+                self._unsure = True
                 log.warning("archive_unavailable", error=str(error), tries=tries)
                 await tasks.back_off(tries)
             except Exception:
@@ -82,16 +78,19 @@ class _Worker:
 
     async def _step(self) -> None:
         if not self._joined:
-            for partition in range(self._streams.partitions):
+            for partition in self._lane:
                 await self._streams.join_archive(partition)
             self._joined = True
+        if self._unsure:
+            await history.heads(self._streams, list(self._recent), NOBODY)
+            self._unsure = False
         if not self._held and monotonic() - self._claimed >= CLAIM_EVERY_S:
-            for partition in range(self._streams.partitions):
+            for partition in self._lane:
                 claimed = await self._streams.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
                 self._held.append((partition, claimed))
             self._claimed = monotonic()
         if not self._held:
-            self._held = await self._streams.take(self._name, BATCH)
+            self._held = await self._streams.take(self._name, BATCH, self._lane)
         busy = sum(len(entries) for _, entries in self._held) > 1
         while self._held:
             await self._store(*self._held[0])
@@ -106,22 +105,20 @@ class _Worker:
             return
         events = [entry for entry in entries if isinstance(entry, Event)]
         if events:
-            for clash in await store.run(archive.add_events, [_archived(e) for e in events]):
+            for clash in await store.run(archive.add_events, [acks.row(e) for e in events]):
                 metrics.CLASHES.labels(clash.what).inc()
                 log.error("archive_clash", room=clash.room_id, n=clash.n, what=clash.what)
             metrics.ARCHIVED.inc(len(events))
         for event in events:
+            self._recent[event.room_id] = None
+            self._recent.move_to_end(event.room_id)
             waiting[event.room_id] = max(
                 waiting.get(event.room_id, (FeedId(0), 0)), (event.feed, event.n)
             )
+        while len(self._recent) > RECENT_ROOMS:
+            self._recent.popitem(last=False)
         first_open = await self._streams.archived(partition, entries)
         for room_id, (feed, n) in list(waiting.items()):
             if feed < first_open:
                 await self._streams.trim(room_id, n, self._window)
                 del waiting[room_id]
-
-
-def _archived(event: Event) -> Archived:
-    data = _decode(event.data)
-    author = data.author or data.user
-    return Archived(event, author.id if author else UserId(0), data.client_id)

@@ -19,9 +19,9 @@ import limits
 import quart_auth
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from quart import Quart, Request, has_request_context, request
+from quart import Quart, Request, Response, g, has_request_context, request
 
-from quartchat import errors, redis_client, store
+from quartchat import engines, errors, store
 from quartchat.cache import Cache
 from quartchat.config import Config
 from quartchat.events import Control, Event, Position, User
@@ -31,6 +31,7 @@ from quartchat.store.accounts import SessionRow
 from quartchat.stream import Streams
 
 SESSIONS_CACHED = 20_000
+COOKIES_KEPT = 500  # characters of a Cookie header that is remembered
 SESSION_TTL_S = 60  # and at once where the session ends
 COOKIE_S = 365 * 24 * 3600
 TOKENS_PER_USER = 100
@@ -56,7 +57,7 @@ class Auth:
         self._cache: Cache[str, SessionRow] = Cache(
             size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: feed.fresh
         )
-        self._limits = redis_client.connect(config.redis_url, connections=8)
+        self._limits = engines.connect(config.redis_url, connections=8)
         self._limiter = _limiter(self._limits) if config.rate_limits else None
         feed.listen(self._hear, self._forget)
 
@@ -172,15 +173,6 @@ class Cookie(quart_auth.QuartAuth):
             size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: True
         )
 
-    def load_token(self, token: str, app: Quart | None = None) -> str | None:
-        """Return the secret that a cookie holds, if we signed it; checked anew each minute."""
-        secret = self._secrets.peek(token)
-        if secret is None:
-            secret = super().load_token(token, app)
-            if secret is not None:
-                self._secrets.put(token, secret)
-        return secret
-
     def resolve_user(self) -> quart_auth.AuthUser:
         """Return whose secret the request carries, as quart-auth asks for it."""
         return quart_auth.AuthUser(self.secret(request))
@@ -188,11 +180,22 @@ class Cookie(quart_auth.QuartAuth):
     def secret(self, asked: Request) -> str | None:
         """Return the secret that a request carries; an Authorization header goes first."""
         header = asked.headers.get("Authorization")
-        if header is None:
-            token = asked.cookies.get(self.cookie_name or "")
-            return None if token is None else self.load_token(token)
-        scheme, _, token = header.partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else None
+        if header is not None:
+            scheme, _, token = header.partition(" ")
+            return token.strip() if scheme.lower() == "bearer" else None
+        cookies = asked.headers.get("Cookie", "")
+        secret = self._secrets.peek(cookies)  # its signature is checked anew each minute
+        if secret is None:
+            secret = self.load_cookie()
+            if secret is not None and len(cookies) <= COOKIES_KEPT:
+                self._secrets.put(cookies, secret)
+        return secret
+
+    async def after_request(self, response: Response) -> Response:
+        """Set or delete the cookie, where somebody signed in or out."""
+        if hasattr(g, self.attribute_name):
+            response = await super().after_request(response)
+        return response
 
     @property
     def cookie_secure(self) -> bool:
@@ -210,8 +213,10 @@ def _digest(secret: str) -> str:
 
 
 def _limiter(client: Any) -> MovingWindowRateLimiter:
-    # `limits` takes the pool of any client of redis-py; the URL only names its kind.
-    storage = RedisStorage(
-        "async+redis://", implementation="redispy", connection_pool=client.connection_pool
-    )
-    return MovingWindowRateLimiter(storage)
+    class Storage(RedisStorage):
+        """Theirs, on our client: one Redis, a master behind Sentinels, or a cluster."""
+
+        def configure_bridge(self) -> None:
+            self.bridge.connection_getter = lambda _: client  # type: ignore[attr-defined]
+
+    return MovingWindowRateLimiter(Storage("async+redis://", implementation="redispy"))

@@ -49,12 +49,6 @@ class Cache(Generic[K, V]):
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
-    def drop(self, match: Callable[[K, V], bool]) -> None:
-        """Forget every entry that matches."""
-        self._generation += 1
-        for key in [key for key, (_, value) in self._entries.items() if match(key, value)]:
-            del self._entries[key]
-
     def discard(self, key: K) -> None:
         """Forget one entry."""
         self._generation += 1

@@ -10,7 +10,9 @@ from functools import partial
 import msgspec
 
 from quartchat import errors, events, history, markup, metrics, sends, store, stream
+from quartchat.acks import Acks
 from quartchat.cache import Cache
+from quartchat.config import Config
 from quartchat.events import (
     Control,
     Event,
@@ -51,8 +53,9 @@ class Posted:
 class Chat:
     """Rooms and messages, for one process."""
 
-    def __init__(self, streams: Streams, feed: Feed) -> None:
+    def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
         self._streams = streams
+        self._acks = Acks() if config.ack == "archived" else None
         self._seats: Cache[tuple[UserId, RoomId], RoomRow] = Cache(
             size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
         )
@@ -222,6 +225,8 @@ class Chat:
                 return earlier
             draft = dataclasses.replace(draft, sent_ms=None)
             appended = await self._streams.append(draft)
+        if self._acks is not None:
+            await self._acks.stored(draft, appended)
         if appended.outcome == "new":
             metrics.POSTED.inc()
             return Posted(events.numbered(appended.n, draft.rest), new=True)

@@ -10,7 +10,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-REDIS_SCHEMES = ("redis", "rediss", "unix")  # Sentinel and Cluster are not served yet
+from quartchat import redis_url
+
 DATABASE_SCHEMES = ("sqlite", "postgres", "postgresql")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -36,6 +37,7 @@ class Config:
     heartbeat_s: float = 15.0
     stream_lifetime_s: float = 600.0  # 0: never ends by itself
     partitions: int = 1
+    ack: str = "redis"  # who holds a send before it is acknowledged: redis, replicated, archived
     room_window: int = 1000  # events kept in a room's Redis Stream once archived
     forwarded_allow_ips: tuple[str, ...] = ()
     log_level: str = "info"
@@ -49,7 +51,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Config:
         # A platform that sets PORT expects the process to listen on every address.
         host=env.get("HOST", "0.0.0.0" if "PORT" in env else "127.0.0.1"),  # noqa: S104
         port=_integer(env, "PORT", 8000, 0, 65535),
-        redis_url=_url(env, "REDIS_URL", "", REDIS_SCHEMES),
+        redis_url=_redis_address(env),
         database_url=_url(
             env,
             "DATABASE_URL",
@@ -65,10 +67,23 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Config:
         heartbeat_s=_number(env, "QUARTCHAT_HEARTBEAT_S", 15, 0.1, 3600),
         stream_lifetime_s=_number(env, "QUARTCHAT_STREAM_LIFETIME_S", 600, 0, 86400),
         partitions=_integer(env, "QUARTCHAT_PARTITIONS", 1, 1, 1024),
+        ack=_choice(env, "QUARTCHAT_ACK", "redis", ("redis", "replicated", "archived")),
         room_window=_integer(env, "QUARTCHAT_ROOM_WINDOW", 1000, 1, 1_000_000),
         forwarded_allow_ips=_networks(env, "FORWARDED_ALLOW_IPS"),
         log_level=_choice({k: v.lower() for k, v in env.items()}, "LOG_LEVEL", "info", LOG_LEVELS),
     )
+
+
+def _redis_address(env: Mapping[str, str]) -> str:
+    url = _url(env, "REDIS_URL", "", redis_url.SCHEMES)
+    # Heroku (which sets DYNO) gives its Redis a certificate that nobody signed.
+    if url.startswith("rediss") and "DYNO" in env and "ssl_cert_reqs=" not in url:
+        url += f"{'&' if '?' in url else '?'}ssl_cert_reqs=none"
+    try:
+        redis_url.parse(url)
+    except ValueError as error:
+        raise ConfigError(f"REDIS_URL must be an address of Redis: {error}") from None
+    return url
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -140,6 +140,7 @@ class Connection(ASGIHTTPConnection):
             "headers": _encoded(tuple(response.headers.items())),
         }
         if not self._listen_less(send):
+            response.reader.abandon()
             return
         response.headers.clear()
         self.scope["headers"] = []

@@ -109,13 +109,19 @@ class Event(msgspec.Struct, frozen=True):
     messages: int = 0  # messages in the room up to and with this event
 
 
-class Control(msgspec.Struct, frozen=True):
-    """A feed entry that is no room's event: every process must forget or close something."""
+class Control(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A feed entry that is no room's event: every process must forget or close something.
 
-    kind: Literal["session", "room"]
+    `lost`: Redis may have lost the end of a room, or of all rooms of the partition (no
+    `room_id`); who has seen a number above `n` must read the history anew.
+    """
+
+    kind: Literal["session", "room", "lost"]
     user_id: UserId
     session: str | None = None  # `session`: the hash of the secret that is no longer good
     room_id: RoomId | None = None  # `room`: one that the user made and is in
+    n: int = 0  # `lost`: the room's last number now
+    raised: bool = False  # `lost`: SQL held more than Redis, and that was put back
     feed: FeedId = FeedId(0)
 
 

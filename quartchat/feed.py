@@ -9,9 +9,9 @@ from time import monotonic
 
 import structlog
 
-from quartchat import events, redis_client, stream, tasks
-from quartchat.events import Control, Event, FeedId, Position
-from quartchat.stream import Streams
+from quartchat import events, metrics, redis_client, stream, tasks
+from quartchat.events import Control, Event, Position
+from quartchat.stream import Lane, Streams
 
 FRESH_S = 2 * stream.BLOCK_S  # without a reply for so long, caches are not trusted
 PACE_S = 0.01  # between reads that bring entries, where they come that fast
@@ -23,17 +23,22 @@ Listener = Callable[[list[tuple[int, Event | Control]]], None]
 
 
 class Feed:
-    """The tail of all partitions, from a known position on."""
+    """The tail of all partitions, from a known position on.
+
+    Each lane of partitions has a task of its own: of a cluster one node may be away while
+    the others bring news.
+    """
 
     def __init__(self, streams: Streams) -> None:
         self.position: Position = ()
         self._streams = streams
         self._listeners: list[Listener] = []
         self._on_gap: list[Callable[[Position], None]] = []
-        self._heard = 0.0
-        self._brought = 0.0  # when entries were last read
+        self._lanes = dict.fromkeys(streams.lanes, 0.0)  # when each was last heard
+        self._heard = 0.0  # and the one that is silent for longest
         self._moved = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._beginning = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def fresh(self) -> bool:
@@ -51,12 +56,13 @@ class Feed:
 
     def start(self) -> None:
         """Begin at the feed's present end, once Redis answers."""
-        self._task = asyncio.create_task(self._run(), name="feed")
+        self._tasks = [
+            asyncio.create_task(self._run(lane), name="feed") for lane in self._streams.lanes
+        ]
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            await tasks.end(self._task)
+        await tasks.end(*self._tasks)
 
     async def reached(self, position: Position) -> None:
         """Wait until all up to `position` was told to the listeners. Raises TimeoutError."""
@@ -64,54 +70,85 @@ class Feed:
             while not events.reached(position, self.position):
                 await self._moved.wait()
 
-    async def _run(self) -> None:
+    async def _run(self, lane: Lane) -> None:
         tries = 0
+        brought = 0.0  # when entries were last read
         while True:
             try:
-                if not self.fresh:
-                    await self._check_gap()
-                await self._read()
+                if self._was_silent(lane):
+                    await self._check_gap(lane)
+                news = await self._read(lane)
                 tries = 0
             except redis_client.AWAY as error:
                 tries += 1
+                self._lanes[lane] = self._heard = 0.0  # what answers next may be another Redis
                 log.warning("feed_unavailable", error=str(error), tries=tries)
                 await tasks.back_off(tries)
             except Exception:
                 tries += 1
                 log.exception("feed_failed", tries=tries)
                 await tasks.back_off(tries)
+            else:
+                # Under load one read brings many entries; a lone one is not waited with.
+                if news and self._lanes[lane] - brought < PACE_S:
+                    await asyncio.sleep(PACE_S)
+                brought = self._lanes[lane] if news else brought
 
-    async def _read(self) -> None:
-        entries = await self._streams.tail(self.position)
-        self._heard = monotonic()
+    async def _read(self, lane: Lane) -> bool:
+        entries = await self._streams.tail(self.position, lane)
+        # This process itself may have slept: then what came may lie behind a cut.
+        if self._was_silent(lane) and await self._check_gap(lane):
+            return False
+        self._hear(lane)
         if not entries:
-            return
+            return False
         for listener in self._listeners:
             listener(entries)
         self.position = advance(self.position, entries)
         self._moved.set()
         self._moved = asyncio.Event()
-        # Under load one read brings many entries; a lone one is not waited with.
-        if self._heard - self._brought < PACE_S:
-            await asyncio.sleep(PACE_S)
-        self._brought = self._heard
+        return True
 
-    async def _check_gap(self) -> None:
-        """Find out, after a silence, whether entries were trimmed that were not read."""
-        now = await self._streams.position()
-        trimmed = [await self._streams.trimmed(p) for p in range(len(now))]
-        self._heard = monotonic()
-        # A feed that is behind us was emptied, or lost a tail: begin again where it begins.
-        position = tuple(
-            FeedId(max(lost, 0 if last < mine else mine))
-            for mine, last, lost in zip(self.position or now, now, trimmed, strict=True)
-        )
-        if position != self.position:
-            if self.position:
-                log.warning("feed_gap", was=self.position, now=position)
-            self.position = position
-            for on_gap in self._on_gap:
-                on_gap(position)
+    def _was_silent(self, lane: Lane) -> bool:
+        return monotonic() - self._lanes[lane] >= FRESH_S
+
+    def _hear(self, lane: Lane) -> None:
+        self._lanes[lane] = monotonic()
+        self._heard = min(self._lanes.values())
+
+    async def _check_gap(self, lane: Lane) -> bool:
+        """Find out, after a silence, whether entries were trimmed or lost that were not read.
+
+        Then the listeners hear of it, and reading begins anew.
+        """
+        async with self._beginning:  # of all lanes, one finds out where to begin
+            if not self.position:
+                self._begin(await self._streams.position())
+        found = dict(enumerate(self.position))
+        gap = False
+        for partition, last in zip(lane, await self._streams.position(lane), strict=True):
+            if last < found[partition]:
+                # Emptied, or a replica took over that had less: it goes on above what we
+                # and our readers have seen, and says so to all.
+                log.error("feed_lost_tail", partition=partition, was=found[partition], now=last)
+                metrics.LOST.inc()
+                await self._streams.outbid(partition, found[partition])
+                gap = True
+            trimmed = await self._streams.trimmed(partition)
+            if trimmed > found[partition]:
+                log.warning("feed_gap", partition=partition, was=found[partition], now=trimmed)
+                found[partition] = trimmed
+                gap = True
+        self._hear(lane)
+        if gap:
+            lanes = enumerate(self.position)  # other lanes went on meanwhile
+            self._begin(tuple(found[p] if p in lane else now for p, now in lanes))
+        return gap
+
+    def _begin(self, position: Position) -> None:
+        self.position = position
+        for on_gap in self._on_gap:
+            on_gap(position)
 
 
 def advance(position: Position, entries: list[tuple[int, Event | Control]]) -> Position:

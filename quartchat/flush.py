@@ -13,8 +13,8 @@ from quartchat.events import Position, RoomId
 from quartchat.readers import FeedReader, Reader, RoomReader
 from quartchat.recent import Recent
 
-REST = 3  # after a flush the hub rests so many times as long as that took,
-MAX_REST_S = 0.08  # but no longer than this
+REST = 4  # after a flush the hub rests so many times as long as that took,
+MAX_REST_S = 0.12  # but no longer than this
 YIELD_EVERY = 200  # readers written to before other tasks get a turn
 
 R = TypeVar("R", bound=Reader)
@@ -99,7 +99,7 @@ class Flush:
         seq, position = self._recent.seq, self._recent.position
         wanted: defaultdict[FeedReader, list[RoomId]] = defaultdict(list)
         for room_id in dirty:
-            await in_turns(self._rooms.get(room_id, ()), self._write_room)
+            await self._flush_room(room_id)
             for feed_reader in self._feeds.get(room_id, ()):
                 wanted[feed_reader].append(room_id)
         chunks: dict[tuple[int, tuple[RoomId, ...]], tuple[Position, bytes]] = {}
@@ -126,19 +126,29 @@ class Flush:
         metrics.DELIVERED.inc(self._bytes)
         self._writes = self._bytes = 0
 
+    async def _flush_room(self, room_id: RoomId) -> None:
+        """Write to a room's live readers; nearly all stand at one place and get one chunk."""
+        cursor, chunk = -1, None
+        for count, reader in enumerate(list(self._rooms.get(room_id, ())), start=1):
+            if reader.is_live:
+                if reader.cursor != cursor:
+                    cursor = reader.cursor
+                    chunk = self._recent.room_chunk(room_id, cursor)
+                if chunk is None:
+                    reader.hand_back()
+                elif chunk[0] > cursor:
+                    reader.cursor = chunk[0]
+                    written = self._write(reader, chunk[1])
+                    if written and chunk[0] < self._recent.heads[room_id]:
+                        reader.hand_back()  # the chunk was cut
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+                cursor = -1  # there may be more by now
+
     def _write(self, reader: Reader, frames: bytes) -> bool:
         self._writes += 1
         self._bytes += len(frames)
         return reader.write(frames)
-
-    def _write_room(self, reader: RoomReader) -> None:
-        chunk = self._recent.room_chunk(reader.room_id, reader.cursor)
-        if chunk is None:
-            reader.hand_back()
-        elif chunk[0] > reader.cursor:
-            reader.cursor = chunk[0]
-            if self._write(reader, chunk[1]) and reader.cursor < self._recent.heads[reader.room_id]:
-                reader.hand_back()  # the chunk was cut
 
 
 async def in_turns(readers: Iterable[R], write: Callable[[R], None], *, live: bool = True) -> None:

@@ -8,7 +8,9 @@ found there, misses nothing, whatever is archived or trimmed in between.
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from quartchat import store
+import structlog
+
+from quartchat import metrics, store
 from quartchat.events import NEVER, NOBODY, Event, FeedId, Position, RoomId, UserId
 from quartchat.records import Head
 from quartchat.store import events as archive
@@ -16,6 +18,9 @@ from quartchat.stream import Streams
 
 READ = 100  # events read from Redis at once, at least: not all of them are messages
 FEED_PAGE = 500  # events read at once when a reader of all rooms is behind
+RESTORE = 3000  # events put back at most; where more are missing, the room is read from SQL
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,11 @@ async def after(streams: Streams, room_id: RoomId, n: int, limit: int) -> list[E
     found = await streams.read(room_id, n, limit)
     if found and found[0].n == n + 1:
         return found
-    # All that Redis lacks in front of what it gave is in SQL.
-    rows = await store.run(archive.after, room_id, n, limit)
-    last = rows[-1].n if rows else n
-    return (rows + [event for event in found if event.n > last])[:limit]
+    # All that Redis lacks in front of what it gave is in SQL. Of what it has, SQL may have some
+    # and lack others: one worker commits while another still holds what came before.
+    first = found[0].n if found else NEVER
+    rows = [row for row in await store.run(archive.after, room_id, n, limit) if row.n < first]
+    return (rows + found)[:limit]
 
 
 async def event(streams: Streams, room_id: RoomId, n: int) -> Event | None:
@@ -65,8 +71,17 @@ async def heads(
 
 
 async def seed(streams: Streams, room_id: RoomId) -> None:
-    """Tell Redis where SQL says that a room stands, so that no number is used twice."""
-    await streams.seed(room_id, *await store.run(archive.tail, room_id))
+    """Tell Redis where SQL says that a room stands, so that no number is used twice.
+
+    A Redis that lost the end of a room gets back what SQL holds of it.
+    """
+    n, messages = await store.run(archive.tail, room_id)
+    gap = await streams.seed(room_id, n, messages, tell=True)
+    if gap is not None:
+        log.error("redis_lost_events", room=room_id, after=gap, up_to=n)
+        metrics.RESTORED.inc(n - gap)
+        lost = await store.run(archive.after, room_id, gap, RESTORE)
+        await streams.seed(room_id, n, messages, lost, tell=True)
 
 
 async def page_before(streams: Streams, room_id: RoomId, n: int | None, limit: int) -> Page:

@@ -16,10 +16,20 @@ from time import monotonic
 import msgspec
 import structlog
 
-from quartchat import errors, history, metrics, redis_client, sse, store, tasks
+from quartchat import errors, history, losses, metrics, redis_client, sse, store, tasks
 from quartchat.beats import Beats
 from quartchat.config import Config
-from quartchat.events import NEVER, Control, Event, MemberEvent, Position, RoomId, UserId
+from quartchat.events import (
+    NEVER,
+    NOBODY,
+    Control,
+    Event,
+    FeedId,
+    MemberEvent,
+    Position,
+    RoomId,
+    UserId,
+)
 from quartchat.feed import Feed
 from quartchat.flush import Flush, in_turns
 from quartchat.pages import Pages
@@ -48,7 +58,8 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._rooms: dict[RoomId, set[RoomReader]] = {}
-        self._known: set[RoomId] = set()  # rooms whose head Redis was asked for
+        # Rooms whose head Redis was asked for, and the feed's end at that moment.
+        self._known: dict[RoomId, FeedId] = {}
         self._asking: dict[RoomId, asyncio.Task[None]] = {}
         self._flush = Flush(self.recent, self._rooms, self._readers)
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -140,7 +151,7 @@ class Hub:
             if not here:
                 del self._rooms[reader.room_id]
                 self.recent.unwatch(reader.room_id)
-                self._known.discard(reader.room_id)
+                self._known.pop(reader.room_id, None)
         self._beats.discard(reader)
         metrics.STREAMS.dec()
 
@@ -150,8 +161,11 @@ class Hub:
         """Write to a reader from now on."""
         self._flush.live(reader)
 
-    async def head(self, room_id: RoomId, *, fresh: bool = False) -> int:
-        """Return a room's last number; `fresh`: ask Redis also if it seems known."""
+    async def head(self, room_id: RoomId, *, fresh: bool = False) -> tuple[int, FeedId]:
+        """Return a room's last number, and the end of the feed when Redis was asked for it.
+
+        `fresh`: ask again, also if it seems known.
+        """
         if fresh:
             await self._ask(room_id)
         elif room_id not in self._known:  # one asks for all who come at once
@@ -159,13 +173,13 @@ class Hub:
                 self._asking[room_id] = asyncio.create_task(self._ask(room_id))
                 self._asking[room_id].add_done_callback(lambda _: self._asking.pop(room_id))
             await asyncio.shield(self._asking[room_id])
-        return self.recent.heads.get(room_id, 0)
+        return self.recent.heads.get(room_id, 0), self._known.get(room_id, FeedId(0))
 
     async def _ask(self, room_id: RoomId) -> None:
-        head = await history.head(self.streams, room_id)
+        position, heads = await history.heads(self.streams, [room_id], NOBODY)
         if room_id in self._rooms:  # watched: everything after this number comes by the feed
-            self.recent.watch(room_id, head.n)
-            self._known.add(room_id)
+            self.recent.watch(room_id, heads[room_id].n)
+            self._known[room_id] = position[self.streams.partition(room_id)]
 
     async def page(self, room_id: RoomId, after: int) -> list[tuple[int, bytes]]:
         """Return (number, frame) of a room's events after a number, from Redis or SQL."""
@@ -251,6 +265,9 @@ class Hub:
             for reader in mine:
                 self._add(reader, control.room_id, 0)
                 reader.notify(notice_frame("room.added", {"room_id": control.room_id}))
+        elif control.kind == "lost":
+            self._pages.clear()
+            losses.tell(control, self.recent, self._rooms, self._readers())
 
     def _member(self, event: Event) -> None:
         user_id = _decode_member(event.data).user.id

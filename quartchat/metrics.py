@@ -22,7 +22,16 @@ REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+BACKLOG = Gauge(
+    "quartchat_archive_backlog",
+    "Feed entries that wait for the worker; at 50,000 posting stops",
+    multiprocess_mode="mostrecent",
+)
 ARCHIVED = Counter("quartchat_archived_events", "Events stored in SQL")
+RESTORED = Counter(
+    "quartchat_redis_restored_events", "Events that Redis had lost and SQL gave back"
+)
+LOST = Counter("quartchat_redis_lost_tails", "Feeds that came back with less than was read")
 CLASHES = Counter(
     "quartchat_archive_clashes", "Events whose number SQL holds for another", ["what"]
 )

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from quartchat import events, fastlane, history, metrics, sse
+from quartchat import events, fastlane, history, metrics, redis_client, sse, store
 from quartchat.events import FeedId, Position, RoomId, UserId
 from quartchat.outlet import Outlet, Send
 from quartchat.recent import Recent, feed_frame
@@ -34,8 +34,8 @@ class Home(Protocol):
     def detach(self, reader: "Reader") -> None:
         """Forget the reader."""
 
-    async def head(self, room_id: RoomId, *, fresh: bool = False) -> int:
-        """Return a room's last number; `fresh`: ask Redis also if it seems known."""
+    async def head(self, room_id: RoomId, *, fresh: bool = False) -> tuple[int, FeedId]:
+        """Return a room's last number, and the end of the feed when Redis was asked for it."""
 
     async def page(self, room_id: RoomId, after: int) -> list[tuple[int, bytes]]:
         """Return (number, frame) of a room's events after a number, from Redis or SQL."""
@@ -51,8 +51,8 @@ class Reader:
     """One open stream of one session."""
 
     __slots__ = (
-        "_farewell", "_home", "_notices", "_out", "_parked", "ends", "seq", "session", "slot",
-        "user_id",
+        "_farewell", "_home", "_notices", "_out", "_parked", "ends", "is_live", "seq", "session",
+        "slot", "user_id",
     )  # fmt: skip
 
     def __init__(self, home: Home, session: str, user_id: UserId) -> None:
@@ -61,16 +61,12 @@ class Reader:
         self.ends = float("inf")  # on the monotonic clock
         self.slot = 0  # in the hub's timer wheel
         self.seq = 0  # of the log when it went live
+        self.is_live = False  # whether the hub writes to it
         self._home = home
         self._out: Outlet | None = None
-        self._parked: asyncio.Future[None] | None = None  # pending: the reader is live
+        self._parked: asyncio.Future[None] | None = None  # done when it is live no more
         self._notices: list[bytes] = []
         self._farewell: bytes | None = None  # set: the stream must end
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the hub writes to it."""
-        return self._parked is not None and not self._parked.done()
 
     @property
     def closing(self) -> bool:
@@ -92,6 +88,7 @@ class Reader:
                 await self._catch_up(out)
                 if self._farewell is None and not self._notices:
                     self._parked = asyncio.get_running_loop().create_future()
+                    self.is_live = True
                     self._home.live(self)
                     await self._parked
                     await out.finish()
@@ -102,12 +99,20 @@ class Reader:
             return False
         except ConnectionError:
             return False  # the client went away, as clients do
+        except (*redis_client.AWAY, *store.AWAY) as error:
+            log.warning("stream_cut", error=f"{type(error).__name__}: {error}")
+            return False  # it comes back, and resumes where it was
         else:
             return True
         finally:
+            self.is_live = False
             if out is not None:
                 out.abandon()
             self._home.detach(self)
+
+    def abandon(self) -> None:
+        """Do without `serve`: the client went away before."""
+        self._home.detach(self)
 
     def write(self, chunk: bytes) -> bool:
         """Write to a live reader; False if it is live no more, because its socket is full."""
@@ -126,8 +131,8 @@ class Reader:
 
     def hand_back(self) -> None:
         """Give a live reader back to its own task."""
-        if self.is_live:
-            assert self._parked is not None  # noqa: S101 - is_live says so
+        self.is_live = False
+        if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
     def close(self, farewell: bytes = b"") -> None:
@@ -154,22 +159,23 @@ class Reader:
 class RoomReader(Reader):
     """A stream of one room; its cursor is an event number."""
 
-    __slots__ = ("_first", "cursor", "room_id")
+    __slots__ = ("_first", "cursor", "room_id", "since")
 
     def __init__(self, home: Home, session: str, user_id: UserId, room_id: RoomId) -> None:
         super().__init__(home, session, user_id)
         self.room_id = room_id
         self.cursor = 0
+        self.since = FeedId(0)  # the end of the feed when its cursor was compared with the room
         self._first = b""
 
     async def prepare(self, cursor: str | None) -> None:
         """Take the place that the client asks for; without one, the head."""
-        head = await self._home.head(self.room_id)
+        head, self.since = await self._home.head(self.room_id)
         self.cursor, reason = head, None
         if cursor is not None:
             asked = events.parse_number(cursor)
             if asked is not None and asked > head:  # another process may be a moment ahead
-                head = await self._home.head(self.room_id, fresh=True)
+                head, self.since = await self._home.head(self.room_id, fresh=True)
             if asked is None:
                 reason = "malformed"
             elif asked > head:

@@ -76,6 +76,17 @@ class Recent:
         """Stop keeping a room's last number."""
         self.heads.pop(room_id, None)
 
+    def rewind(self, room_id: RoomId, n: int) -> int:
+        """Let a room go on after event `n`; return the last number that the feed had brought."""
+        room = self._rooms.get(room_id)
+        last = room.entries[-1].event.n if room is not None and room.entries else 0
+        if room is not None and last != n:
+            room.entries = []
+            room.chunks.clear()
+        if room_id in self.heads:
+            self.heads[room_id] = n
+        return last
+
     def add(self, event: Event, partition: int) -> None:
         """Take the next event of a partition's feed in."""
         self.advance(partition, event)
@@ -165,7 +176,9 @@ class Recent:
         self._bytes -= sum(len(entry.event.data) for entry in dropped)
         last = dropped[-1].seq
         for room_id in {entry.event.room_id for entry in dropped}:
-            room = self._rooms[room_id]
+            room = self._rooms.get(room_id)
+            if room is None:
+                continue  # forgotten, and nothing has come since
             room.entries = [entry for entry in room.entries if entry.seq > last]
             room.chunks.clear()
             if not room.entries:

@@ -1,12 +1,45 @@
-"""How events and counters stand in Redis: from an entry's fields to a struct."""
+"""What goes into Redis and comes out: drafts, and from replies and entries to structs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
-from quartchat.events import Control, Event, RoomId, pack
+from quartchat.events import Control, Event, RoomId, UserId, pack
+
+SENT_TTL_S = 24 * 3600  # how long Redis alone knows a client_id
 
 _decode_control = msgspec.json.Decoder(Control).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that has no number yet; `rest` is its JSON after `{"id":<n>`."""
+
+    room_id: RoomId
+    author_id: UserId
+    type: str
+    rest: bytes
+    key: str  # names the send: the same room, author and key make one event
+    digest: str  # of what was asked; another digest under the same key is another request
+    key_ttl_s: int = SENT_TTL_S
+    sent_ms: int | None = None  # when the key was made; None: SQL was asked, or need not be
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a draft.
+
+    outcome `new` or `again`: `n` is its number; `new` also has its place in the feed and the
+    room's messages so far, `again` has `digest`, and `data` where Redis still holds it.
+    `unseeded`: seed the room first. `unsure`: Redis cannot know whether this key was used
+    before; look in SQL. `full`: the archive is too far behind.
+    """
+
+    outcome: str
+    n: int = 0
+    digest: str = ""
+    data: bytes | None = None
+    place: tuple[bytes, ...] = field(default=(), compare=False)  # messages so far, feed id
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +50,22 @@ class Head:
     messages: int
     read_id: int
     read_messages: int
+
+
+def appended(outcome: bytes, n: int = 0, *rest: bytes) -> Appended:
+    """Read what the append script answers."""
+    if outcome == b"new":
+        return Appended("new", n, place=rest)
+    if outcome == b"again":
+        digest, data = rest
+        return Appended("again", n, digest.decode(), data)
+    return Appended(outcome.decode())
+
+
+def event(draft: Draft, appended: Appended, data: bytes) -> Event:
+    """Return what a new draft has become."""
+    messages, feed = appended.place
+    return Event(draft.room_id, appended.n, draft.type, data, pack(feed), int(messages))
 
 
 def head(n: bytes, messages: bytes, marker: bytes | None) -> Head:

@@ -1,20 +1,26 @@
-"""Clients of Redis: how long they wait, what counts as away, and calls that share a round trip."""
+"""A client of one Redis: how long it waits, what counts as away, calls that share a round trip."""
 
 import asyncio
 import hashlib
-import ssl
 from typing import Any
 
 import redis.asyncio as redis
 from redis import exceptions
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from quartchat import redis_url
+
 TIMEOUT_S = 3.0  # one command's bound; redis-py 8's own is 5 s, for blocking reads too
-RETRIES = 2  # with TIMEOUT_S, a request waits at most about 9 s for a Redis that hangs
-CONNECTIONS = 32  # per process; more wait for one
 BATCH = 64  # calls of one pipeline; Redis does nothing else meanwhile
 GATHER_S = 0.001  # between pipelines, where several calls come at once
+REPLICATE_MS = 1000  # what a replica gets to confirm a batch
+
+
+class RefusedError(exceptions.ResponseError):
+    """Redis answers, and takes no writes: its disk is full, or its replicas are gone."""
+
 
 # Redis is away, starting, read-only, or full: the caller is told to come back.
 AWAY = (
@@ -25,29 +31,48 @@ AWAY = (
     exceptions.OutOfMemoryError,
     exceptions.ClusterDownError,
     exceptions.TryAgainError,
+    RefusedError,
 )
+# What redis-py has no class for. UNBLOCKED: a master became a replica under a waiting read.
+_REFUSALS = ("MISCONF", "NOREPLICAS", "UNBLOCKED")
+# How Redis 6.2 wraps an error of a command inside a script.
+_IN_SCRIPT = ("-OOM ", "-MISCONF ", "-NOREPLICAS ", "-READONLY ")
 
 
-def connect(url: str, *, connections: int = CONNECTIONS) -> Any:
-    """Make a client: bounded waits, few retries; every write of ours may be repeated.
+class Client(redis.Redis):
+    """redis-py's, with a class for every way in which Redis refuses."""
 
-    It is Any, because redis-py types each reply as the union of its two protocols' shapes.
-    """
-    options: dict[str, Any] = {}
-    if url.startswith("rediss://"):
-        options["ssl_cert_reqs"] = ssl.CERT_NONE  # Heroku's Redis has a self-signed certificate
-        options["ssl_check_hostname"] = False
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=TIMEOUT_S,  # for a free connection
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), RETRIES),
-        legacy_responses=False,
-        **options,
-    )
-    return redis.Redis.from_pool(pool)
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command; raise `RefusedError` where redis-py has no better name."""
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except exceptions.ResponseError as error:
+            raise refusal(error) from error
+
+
+def refusal(error: Exception) -> Exception:
+    """Return what an error of Redis means: `RefusedError`, or itself."""
+    if type(error) is exceptions.ResponseError:
+        text = str(error)
+        if text.startswith(_REFUSALS) or any(mark in text for mark in _IN_SCRIPT):
+            return RefusedError(text)
+    return error
+
+
+def options(address: redis_url.Address, connections: int, retries: int) -> dict[str, Any]:
+    """Return redis-py's arguments of a pool: bounded waits, few retries."""
+    given: dict[str, Any] = {
+        "max_connections": connections,
+        "timeout": TIMEOUT_S,  # for a free connection
+        "socket_timeout": TIMEOUT_S,
+        "socket_connect_timeout": TIMEOUT_S,
+        "retry": Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), retries),
+        "legacy_responses": False,
+        **parse_url(address.url),
+    }
+    if given.get("ssl_cert_reqs") == "none":
+        given["ssl_check_hostname"] = False  # Python's ssl wants to be told both
+    return given
 
 
 class Pipelined:
@@ -83,7 +108,7 @@ class Pipelined:
                     if future.done():  # its caller went away
                         continue
                     if isinstance(reply, Exception):
-                        future.set_exception(reply)
+                        future.set_exception(refusal(reply))
                     else:
                         future.set_result(reply)
                 if gather:
@@ -107,3 +132,26 @@ class Pipelined:
                 pipe.evalsha(self._sha, len(keys), *keys, *args)
             replies: list[Any] = await pipe.execute(raise_on_error=False)
             return replies
+
+
+class Replicated(Pipelined):
+    """The same, but a call succeeds only once a replica has it too.
+
+    WAIT speaks of this connection's last write, so there is one also where every call of the
+    batch only found what an earlier one wrote.
+    """
+
+    async def _pipeline(self, batch: list[tuple[list[str], list[Any], Any]]) -> list[Any]:
+        tag = batch[0][0][0].partition("{")[2].partition("}")[0]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for keys, args, _ in batch:
+                pipe.evalsha(self._sha, len(keys), *keys, *args)
+            pipe.set(f"ack:{{{tag}}}", 1)
+            pipe.execute_command("WAIT", 1, REPLICATE_MS)
+            *replies, written, replicas = await pipe.execute(raise_on_error=False)
+        for outcome in (written, replicas):
+            if isinstance(outcome, Exception):
+                raise outcome
+        if replicas < 1:
+            raise RefusedError("no replica has confirmed the write")
+        return list(replies)

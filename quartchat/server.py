@@ -69,8 +69,9 @@ async def _serve(listener: socket.socket, config: Config) -> None:
     import hypercorn.asyncio  # noqa: PLC0415  (slow, and the signal handlers are in place now)
 
     from quartchat import app as application  # noqa: PLC0415
-    from quartchat import tcp  # noqa: PLC0415
+    from quartchat import engines, tcp  # noqa: PLC0415
 
+    await engines.check(config.redis_url)
     app = application.create_app(config)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)

@@ -4,13 +4,6 @@ Source: HTML Living Standard, 9.2.5 "Parsing an event stream".
 A frame ends with its blank line, so frames may be joined without anything between.
 """
 
-import re
-
-# The parser ends a line at CRLF, LF or CR alone, so a value may hold none of them.
-_LINE_END = re.compile(r"\r\n|\r|\n")
-# It also ignores an `id` that holds NUL, which would freeze the reader's cursor.
-_UNSAFE = re.compile(r"[\r\n\0]")
-
 HEARTBEAT = b"event: heartbeat\ndata: {}\n\n"
 
 HEADERS = {
@@ -25,15 +18,6 @@ def frame(event: str, data: bytes, id_: str | None = None) -> bytes:
     """Encode one event whose data is one line, as JSON always is."""
     head = f"event: {event}\ndata: " if id_ is None else f"id: {id_}\nevent: {event}\ndata: "
     return head.encode() + data + b"\n\n"
-
-
-def encode(data: str, *, event: str | None = None, id_: str | None = None) -> bytes:
-    """Encode any text: several lines become several `data:` fields."""
-    lines = [] if id_ is None else [f"id: {_UNSAFE.sub('', id_)}"]
-    if event is not None:
-        lines.append(f"event: {_UNSAFE.sub('', event)}")
-    lines += [f"data: {line}" for line in _LINE_END.split(data)]
-    return ("\n".join(lines) + "\n\n").encode()
 
 
 def prelude(retry_ms: int) -> bytes:

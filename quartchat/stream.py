@@ -5,6 +5,7 @@ ever, and nothing is removed that is not in SQL. It knows nothing of users' righ
 
     room:{p}:<id>   stream   the room's events: the last window, and all not yet archived
     meta:{p}:<id>   hash     n last number, m messages so far, archived, seeded (ms),
+                             epoch of the master that was seeded,
                              r<user> = "<n>:<m>" where the user's own sends moved the marker
     sent:{p}:<room>:<author>:<key>  string   "<n>:<hash>", the fast half of idempotency
     feed:{p}        stream   everything that happens in the partition, and control entries
@@ -14,67 +15,43 @@ import asyncio
 import secrets
 from binascii import crc32
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from redis import exceptions
 
-from quartchat import records, redis_client
-from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId, pack, unpack
-from quartchat.records import Head
+from quartchat import engines, events, records
+from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId
+from quartchat.records import SENT_TTL_S, Appended, Draft, Head
 
 # A tail waits so long for news; must stay below redis_client.TIMEOUT_S.
 BLOCK_S = 1.0
-SENT_TTL_S = 24 * 3600  # how long Redis alone knows a client_id
 OWN_KEY_TTL_S = 120  # the same for keys that we made, which only our own retries use
 FEED_WINDOW = 5_000  # entries a feed keeps once archived; it is cut when it has twice as many
 BACKLOG = 50_000  # entries that may wait for the archive; past it posting answers 503
 GROUP = "archive"  # the consumer group of the workers
 
-_scripts = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
+Lane = tuple[int, ...]  # partitions that are read by one command
 
+__all__ = ["SENT_TTL_S", "Appended", "Draft", "Streams"]  # the first two are of `records`
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An event that has no number yet; `rest` is its JSON after `{"id":<n>`."""
-
-    room_id: RoomId
-    author_id: UserId
-    type: str
-    rest: bytes
-    key: str  # names the send: the same room, author and key make one event
-    digest: str  # of what was asked; another digest under the same key is another request
-    key_ttl_s: int = SENT_TTL_S
-    sent_ms: int | None = None  # when the key was made; None: SQL was asked, or need not be
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What became of a draft.
-
-    outcome `new` or `again`: `n` is its number (`again` also has `digest`, and `data` where
-    Redis still holds it). `unseeded`: seed the room first. `unsure`: Redis cannot know
-    whether this key was used before; look in SQL. `full`: the archive is too far behind.
-    """
-
-    outcome: str
-    n: int = 0
-    digest: str = ""
-    data: bytes | None = None
+_lua = {path.stem: path.read_text() for path in Path(__file__).with_name("lua").glob("*.lua")}
+_scripts = {name: _lua["epoch"] + text for name, text in _lua.items()}
 
 
 class Streams:
     """One process's access to the streams of all partitions."""
 
-    def __init__(self, url: str, partitions: int) -> None:
+    def __init__(self, url: str, partitions: int, *, replicated: bool = False) -> None:
         self.partitions = partitions
-        self._redis = redis_client.connect(url)
+        self._redis = engines.connect(url)
+        # Of a cluster each partition is read by itself, since two may be on two nodes.
+        self.everything: Lane = tuple(range(partitions))
+        self.lanes = engines.lanes(self._redis, self.everything)
         # A cancelled command can leave a connection one reply behind (redis-py#2624), and a
         # blocked one is held for a second: the tail has a client of its own.
-        self._tail = redis_client.connect(url, connections=2)
-        self._appends = redis_client.Pipelined(self._redis, _scripts["append"])
+        self._tail = engines.connect(url, connections=1 + len(self.lanes))
+        self._appends = engines.pipelined(self._redis, _scripts["append"], replicated=replicated)
         self._script = {name: self._redis.register_script(text) for name, text in _scripts.items()}
 
     async def close(self) -> None:
@@ -92,6 +69,9 @@ class Streams:
 
     def _key(self, kind: str, room_id: RoomId) -> str:
         return f"{kind}:{{{self.partition(room_id)}}}:{room_id}"
+
+    def _keys(self, room_id: RoomId) -> list[str]:
+        return [self._key("meta", room_id), self._key("room", room_id)]
 
     # -- writing
 
@@ -116,18 +96,43 @@ class Streams:
                 draft.author_id,
             ],
         )
-        outcome = reply[0].decode()
-        if outcome == "new":
-            return Appended("new", reply[1])
-        if outcome == "again":
-            return Appended("again", reply[1], reply[2].decode(), reply[3])
-        return Appended(outcome)
+        return records.appended(*reply)
 
-    async def seed(self, room_id: RoomId, n: int, messages: int) -> None:
-        """Tell Redis where a room stands; does nothing where it knows already."""
-        await self._script["seed"](
-            keys=[self._key("meta", room_id), self._key("room", room_id)], args=[n, messages]
+    async def seed(
+        self,
+        room_id: RoomId,
+        n: int,
+        messages: int,
+        lost: Iterable[Event] = (),
+        *,
+        tell: bool = False,
+    ) -> int | None:
+        """Tell Redis where a room stands in SQL; does nothing where it knows as much.
+
+        Returns a number if Redis holds the room up to there alone: call again, with the
+        events after it, which it has `lost`. `tell`: every process hears of it on the feed.
+        """
+        told = msgspec.json.encode(Control("lost", events.NOBODY, room_id=room_id))
+        outcome, *gap = await self._script["seed"](
+            keys=[*self._keys(room_id), _feed(self.partition(room_id))],
+            args=[
+                n,
+                messages,
+                told.removesuffix(b"}") if tell else "",
+                *(part for event in lost for part in (event.type, event.data)),
+            ],
         )
+        return gap[0] if outcome == b"gap" else None
+
+    async def outbid(self, partition: int, feed: FeedId) -> None:
+        """Let a feed that lost its end go on above an id that somebody has seen."""
+        control = msgspec.json.encode(Control("lost", events.NOBODY))
+        try:
+            above = events.unpack(FeedId(feed + 1))
+            await self._redis.xadd(_feed(partition), {"c": control}, id=above)
+        except exceptions.ResponseError as error:
+            if "equal or smaller" not in str(error):  # else: another process was faster
+                raise
 
     async def control(self, control: Control) -> None:
         """Put a control entry on the feed; every process hears of it within a second."""
@@ -177,33 +182,38 @@ class Streams:
             )
         )
         heads = {
-            room_id: records.head(*fields)
+            room_id: records.head(*fields[:3])
             for ids, (_, found) in zip(by_partition.values(), replies, strict=True)
             for room_id, fields in zip(ids, found, strict=True)
             if fields[0] is not None
         }
-        return tuple(pack(last) for last, _ in replies), heads
+        return tuple(events.pack(last) for last, _ in replies), heads
 
-    async def position(self) -> Position:
-        """Return the last id of every feed."""
-        return (await self.snapshot((), UserId(0)))[0]
+    async def position(self, lane: Lane | None = None) -> Position:
+        """Return the last id of every feed, or of some."""
+        script = self._script["snapshot"]
+        lane = self.everything if lane is None else lane
+        replies = await asyncio.gather(*(script(keys=[_feed(p)], args=[""]) for p in lane))
+        return tuple(events.pack(last) for last, _ in replies)
 
-    async def tail(self, position: Position) -> list[tuple[int, Event | Control]]:
+    async def tail(self, position: Position, lane: Lane) -> list[tuple[int, Event | Control]]:
         """Wait up to `BLOCK_S` for (partition, entry) after `position`, in feed order."""
         reply = await self._tail.xread(
-            {_feed(p): unpack(feed) for p, feed in enumerate(position)},
+            {_feed(p): events.unpack(position[p]) for p in lane},
             count=1000,  # about what one flush can carry; more waits in Redis
             block=int(BLOCK_S * 1000),
         )
         return [
             (partition, records.feed_entry(*entry))
-            for partition in range(self.partitions)
+            for partition in lane
             for entry in reply.get(_feed(partition).encode(), ())
         ]
 
     async def read_feed(self, partition: int, after: FeedId, limit: int) -> list[Event | Control]:
         """Return up to `limit` feed entries after `after`."""
-        entries = await self._redis.xrange(_feed(partition), min=f"({unpack(after)}", count=limit)
+        entries = await self._redis.xrange(
+            _feed(partition), min=f"({events.unpack(after)}", count=limit
+        )
         return [records.feed_entry(*entry) for entry in entries]
 
     async def trimmed(self, partition: int) -> FeedId:
@@ -213,8 +223,8 @@ class Streams:
         except exceptions.ResponseError:  # no such key: nothing has happened yet
             return FeedId(0)
         if info["first-entry"] is None:
-            return pack(info["last-generated-id"])
-        return FeedId(pack(info["first-entry"][0]) - 1)
+            return events.pack(info["last-generated-id"])
+        return FeedId(events.pack(info["first-entry"][0]) - 1)
 
     # -- the archive's side
 
@@ -226,16 +236,23 @@ class Streams:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    async def take(self, consumer: str, limit: int) -> list[tuple[int, list[Event | Control]]]:
+    async def take(
+        self, consumer: str, limit: int, lane: Lane
+    ) -> list[tuple[int, list[Event | Control]]]:
         """Wait up to `BLOCK_S` for entries that no worker has had, per partition."""
         reply = await self._tail.xreadgroup(
             GROUP,
             consumer,
-            {_feed(p): ">" for p in range(self.partitions)},
+            {_feed(p): ">" for p in lane},
             count=limit,
             block=int(BLOCK_S * 1000),
         )
-        return self._by_partition(reply)
+        found = ((p, reply.get(_feed(p).encode())) for p in lane)
+        return [
+            (p, [records.feed_entry(*entry) for entry in entries])
+            for p, entries in found
+            if entries
+        ]
 
     async def claim(
         self, partition: int, consumer: str, idle_s: float, limit: int
@@ -253,16 +270,13 @@ class Streams:
         """
         reply = await self._script["archived"](
             keys=[_feed(partition)],
-            args=[GROUP, FEED_WINDOW, *(unpack(entry.feed) for entry in entries)],
+            args=[GROUP, FEED_WINDOW, *(events.unpack(entry.feed) for entry in entries)],
         )
-        return pack(reply)
+        return events.pack(reply)
 
     async def trim(self, room_id: RoomId, archived: int, window: int) -> None:
         """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
-        await self._script["trim"](
-            keys=[self._key("meta", room_id), self._key("room", room_id)],
-            args=[archived, window],
-        )
+        await self._script["trim"](keys=self._keys(room_id), args=[archived, window])
 
     async def backlog(self) -> int:
         """Return how many entries wait for the archive, delivered to a worker or not."""
@@ -274,14 +288,6 @@ class Streams:
                 continue
             total += sum((group.get("lag") or 0) + group["pending"] for group in groups)
         return total
-
-    def _by_partition(self, reply: dict[bytes, Any]) -> list[tuple[int, list[Event | Control]]]:
-        found = ((p, reply.get(_feed(p).encode())) for p in range(self.partitions))
-        return [
-            (p, [records.feed_entry(*entry) for entry in entries])
-            for p, entries in found
-            if entries
-        ]
 
 
 def random_key() -> str:

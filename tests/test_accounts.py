@@ -124,17 +124,16 @@ def test_a_cookie_that_was_tampered_with_is_no_session(server: Server) -> None:
         assert refusal(client.get("/api/me")) == (401, "unauthenticated"), forged
 
 
-def test_a_client_that_goes_away_within_a_query_leaves_no_old_snapshot(tmp_path: Path) -> None:
+def test_a_client_that_goes_away_within_a_query_leaves_no_old_snapshot(database: str) -> None:
     """SQL pools its connections; a cancelled SELECT must not pin what the next caller sees."""
-    url = f"sqlite:///{tmp_path / 'quartchat.db'}"
 
     async def count_stale_reads() -> int:
-        await store.migrate(url)
-        store.open_database(url, pool=1)
+        await store.migrate(database)
+        store.open_database(database, pool=1)
         ann = await store.run(accounts.add_account, "ann", "Ann", "hash")
         for number in range(100):
             await store.run(accounts.add_session, ann.id, f"old {number}", "token", "")
-        with closing(sqlite3.connect(tmp_path / "quartchat.db", isolation_level=None)) as other:
+        with harness.sql(database) as other:
             stale = 0
             for number in range(100):
                 reading = asyncio.create_task(store.run(accounts.tokens, ann.id))
@@ -144,9 +143,8 @@ def test_a_client_that_goes_away_within_a_query_leaves_no_old_snapshot(tmp_path:
                 await asyncio.wait([reading])
                 name = f"new {number}"
                 other.execute(
-                    "INSERT INTO session (account_id, secret_hash, kind, name, created_at)"
-                    " VALUES (?, ?, 'cookie', '', '')",
-                    (ann.id, name),
+                    "INSERT INTO session (account_id, secret_hash, kind, name, created_at)"  # noqa: S608
+                    f" VALUES ({ann.id}, '{name}', 'cookie', '', '')"
                 )
                 stale += await store.run(accounts.session, name) is None
         await store.close_database()
@@ -351,7 +349,7 @@ def proxied(valkey: harness.Valkey, tmp_path_factory: pytest.TempPathFactory) ->
     """Behind a proxy on this machine, with rate limits."""
     directory = tmp_path_factory.getbasetemp() / "proxied"
     with Server(
-        valkey.url(),
+        valkey.url(keep=True),
         directory,
         QUARTCHAT_RATE_LIMITS="on",
         FORWARDED_ALLOW_IPS="10.0.0.0/8,127.0.0.1",

@@ -2,10 +2,8 @@
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import Any
 
 import harness
@@ -47,12 +45,11 @@ def run() -> Iterator[Run]:
 
 @pytest.fixture(params=[1, 3], ids=["1 partition", "3 partitions"])
 def config(
-    run: Run, valkey: harness.Valkey, tmp_path: Path, request: pytest.FixtureRequest
+    run: Run, valkey: harness.Valkey, database: str, request: pytest.FixtureRequest
 ) -> Config:
-    url = f"sqlite:///{tmp_path / 'chat.db'}"
-    run(store.migrate(url))
+    run(store.migrate(database))
     return Config(
-        redis_url=valkey.url(), database_url=url, partitions=request.param, room_window=WINDOW
+        redis_url=valkey.url(), database_url=database, partitions=request.param, room_window=WINDOW
     )
 
 
@@ -125,12 +122,8 @@ async def ended(worker: asyncio.Task[None]) -> None:
     pytest.fail("the worker does not end")
 
 
-def connect(config: Config) -> sqlite3.Connection:
-    return sqlite3.connect(config.database_url.removeprefix("sqlite:///"), isolation_level=None)
-
-
 def stored(config: Config) -> list[Row]:
-    with closing(connect(config)) as sql:
+    with harness.sql(config.database_url) as sql:
         return list(sql.execute("SELECT room_id, n, data FROM event ORDER BY room_id, n"))
 
 
@@ -154,7 +147,7 @@ def test_sql_keeps_what_the_feed_says_of_an_event(run: Run, config: Config) -> N
             feed = await log.streams.read_feed(log.streams.partition(LOBBY), FeedId(0), 99)
             async with working(config):
                 await log.archived()
-            with closing(connect(config)) as sql:
+            with harness.sql(config.database_url) as sql:
                 rows = sql.execute("SELECT n, feed, messages, type, author_id FROM event")
                 assert list(rows) == [
                     (entry.n, entry.feed, entry.messages, entry.type, ANN)
@@ -215,11 +208,13 @@ def test_workers_that_work_and_die_side_by_side_lose_and_double_nothing(
 
     async def one(streams: Streams) -> None:
         # Two of `run` would share this process's one database, and close it on each other.
-        worker = asyncio.create_task(archive._Worker(config, streams).run())
+        workers = [archive._Worker(config, streams, lane) for lane in streams.lanes]
+        tasks = {asyncio.create_task(worker.run()) for worker in workers}
         await asyncio.sleep(order.random() * 0.1)
-        while not worker.done():
-            worker.cancel()
-            await asyncio.wait([worker], timeout=0.1)
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
     async def ones() -> None:
         streams = Streams(config.redis_url, config.partitions)
@@ -251,7 +246,8 @@ def test_what_a_dead_worker_held_is_archived_by_another(run: Run, config: Config
             await log.say(10)
             for partition in range(config.partitions):
                 await log.streams.join_archive(partition)
-            await log.streams.take("dead", 7)
+            for lane in log.streams.lanes:
+                await log.streams.take("dead", 7, lane)
             async with working(config):
                 await log.archived()
             assert stored(config) == sorted(log.rows)
@@ -268,12 +264,12 @@ def test_what_sql_could_not_take_is_archived_as_soon_as_it_can(
         async with opened(config) as log, working(config):
             await log.say(5)
             await log.archived()
-            with closing(connect(config)) as sql:
-                sql.execute("BEGIN EXCLUSIVE")
+            with harness.sql(config.database_url) as sql:
+                sql.lock()
                 await log.say(50)
                 await asyncio.sleep(0.5)
                 assert await log.streams.backlog() == 50
-                sql.execute("COMMIT")
+                sql.unlock()
             await log.archived(within_s=3)
             assert stored(config) == sorted(log.rows)
 
@@ -302,7 +298,7 @@ def test_an_event_that_clashes_is_counted_and_the_rest_goes_on(run: Run, config:
         clashes = metrics.CLASHES.labels("number")
         before = clashes._value.get()
         async with opened(config) as log:
-            with closing(connect(config)) as sql:
+            with harness.sql(config.database_url) as sql:
                 sql.execute("INSERT INTO event VALUES (7, 1, 'message', '{}', 1, 1, 1, NULL)")
             await log.say(3, LOBBY)
             async with working(config):

@@ -244,11 +244,9 @@ def test_help_lists_the_commands() -> None:
         assert re.search(rf"^ +{command} +\w", ended.stdout, re.MULTILINE)
 
 
-def test_migrate_may_run_twice_and_by_two_at_once(tmp_path: Path) -> None:
-    database_url = f"sqlite:///{tmp_path / 'chat.db'}"
-
+def test_migrate_may_run_twice_and_by_two_at_once(database: str) -> None:
     def migrate(_: int) -> "subprocess.CompletedProcess[str]":
-        return run("migrate", DATABASE_URL=database_url)
+        return run("migrate", DATABASE_URL=database)
 
     with ThreadPoolExecutor(4) as pool:
         for ended in pool.map(migrate, range(4)):

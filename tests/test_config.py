@@ -9,6 +9,7 @@ from pathlib import Path
 import harness
 import pytest
 
+from quartchat import redis_url
 from quartchat.config import Config, ConfigError, from_environment
 
 WRONG = [
@@ -18,6 +19,11 @@ WRONG = [
     ("PORT", "8_000"),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "http://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost:26379"),
+    ("REDIS_URL", "redis+cluster://localhost:6379/3"),
+    ("REDIS_URL", "redis+cluster://localhost:port"),
+    ("REDIS_URL", "redis+cluster://"),
+    ("QUARTCHAT_ACK", "never"),
     ("DATABASE_URL", "mysql://localhost/chat"),
     ("DATABASE_URL", "chat.db"),
     ("WEB_CONCURRENCY", "0"),
@@ -54,6 +60,49 @@ def test_the_database_lies_in_the_data_dir() -> None:
     config = from_environment({"QUARTCHAT_DATA_DIR": "/srv/chat"})
     assert config.database_url == "sqlite:////srv/chat/quartchat.db"
     assert config.data_dir == Path("/srv/chat")
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://h/2", redis_url.Address("plain", "redis://h/2")),
+        (
+            "redis+cluster://ann:secret@a,b:7000?socket_keepalive=true",
+            redis_url.Address(
+                "cluster",
+                "redis://ann:secret@a:6379?socket_keepalive=true",
+                (("a", 6379), ("b", 7000)),
+            ),
+        ),
+        (
+            "rediss+sentinel://[::1],b:1/chat/3?sentinel_password=x&ssl_cert_reqs=none",
+            redis_url.Address(
+                "sentinel",
+                "rediss://[::1]:26379/3?ssl_cert_reqs=none",
+                (("::1", 26379), ("b", 1)),
+                "chat",
+                (("password", "x"),),
+            ),
+        ),
+    ],
+)
+def test_an_address_of_redis_names_all_that_a_client_needs(
+    url: str, address: redis_url.Address
+) -> None:
+    assert redis_url.parse(url) == address
+
+
+def test_a_certificate_is_believed_unseen_only_on_heroku_or_where_it_is_said() -> None:
+    for env, url in [
+        ({"REDIS_URL": "rediss://h"}, "rediss://h"),
+        ({"REDIS_URL": "rediss://h", "DYNO": "web.1"}, "rediss://h?ssl_cert_reqs=none"),
+        (
+            {"REDIS_URL": "rediss://h?ssl_cert_reqs=required", "DYNO": "web.1"},
+            "rediss://h?ssl_cert_reqs=required",
+        ),
+        ({"REDIS_URL": "redis://h", "DYNO": "web.1"}, "redis://h"),
+    ]:
+        assert from_environment(env).redis_url == url
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)

@@ -8,7 +8,6 @@ from typing import Any
 
 import crowd
 import harness
-import redis
 
 StartServer = Callable[..., harness.Server]
 
@@ -184,8 +183,8 @@ def _same(server: harness.Server, client: harness.Client) -> harness.Client:
 
 def _entries(server: harness.Server, room: dict[str, Any]) -> int:
     """How many events of a room are left in Redis."""
-    with redis.Redis.from_url(server.redis_url) as client:
-        return int(client.xlen(f"room:{{0}}:{room['id']}"))
+    with harness.inside(server.redis_url) as client:
+        return int(client.xlen(harness.room_key(server, "room", room["id"])))
 
 
 def _history(client: harness.Client, path: str) -> list[dict[str, Any]]:

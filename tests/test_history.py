@@ -38,10 +38,10 @@ def streams(
     run: Run, valkey: harness.Valkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Streams]:
     """Redis with two partitions, and the open database; a test takes rooms of its own."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('history') / 'chat.db'}"
+    url = harness.new_database(tmp_path_factory.mktemp("history") / "chat.db")
     run(store.migrate(url))
     store.open_database(url)
-    streams = Streams(valkey.url(), 2)
+    streams = Streams(valkey.url(keep=True), 2)
     yield streams
     run(streams.close())
     run(store.close_database())
@@ -166,6 +166,25 @@ def test_what_follows_a_number_has_no_hole(
             )
         assert await history.event(streams, room_id, last + 1) is None
         assert await history.event(streams, room_id, 0) is None
+
+    run(scenario())
+
+
+def test_what_another_worker_still_holds_is_no_hole(run: Run, streams: Streams) -> None:
+    async def scenario() -> None:
+        room_id = await new_room(streams)
+        await add(streams, room_id, "m" * 10)
+        events = await streams.read(room_id, 0, 10)
+        await archive_events(events[:4])
+        await streams.trim(room_id, 4, 6)
+        await archive_events(events[7:])  # 5 to 7 are with a worker that sleeps
+        for limit in (3, 6, 10, 20):
+            found = await history.after(streams, room_id, 0, limit)
+            assert numbers(found) == list(range(1, min(limit, 10) + 1))
+        page = await history.page_after(streams, room_id, 0, 20)
+        assert numbers(page.messages) == list(range(1, 11))
+        page = await history.page_before(streams, room_id, None, 20)
+        assert numbers(page.messages) == list(range(1, 11))
 
     run(scenario())
 

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import harness
@@ -76,9 +75,9 @@ async def put(streams: Streams, n: int) -> None:
 @pytest.mark.parametrize("which", ["room", "all rooms"])
 @pytest.mark.parametrize("pause_s", [0, 0.2], ids=["news at once", "news later"])
 def test_what_happened_in_a_gap_of_the_feed_comes_before_what_follows_it(
-    valkey: harness.Valkey, tmp_path: Path, pause_s: float, which: str
+    valkey: harness.Valkey, database: str, pause_s: float, which: str
 ) -> None:
-    config = Config(redis_url=valkey.url(), database_url=f"sqlite:///{tmp_path / 'q.db'}")
+    config = Config(redis_url=valkey.url(), database_url=database)
 
     async def scenario() -> list[int]:
         async with hub_of(config) as (hub, streams, ann):
@@ -111,9 +110,9 @@ def test_what_happened_in_a_gap_of_the_feed_comes_before_what_follows_it(
 
 
 def test_what_redis_has_before_the_feed_brings_it_is_neither_lost_nor_doubled(
-    valkey: harness.Valkey, tmp_path: Path
+    valkey: harness.Valkey, database: str
 ) -> None:
-    config = Config(redis_url=valkey.url(), database_url=f"sqlite:///{tmp_path / 'q.db'}")
+    config = Config(redis_url=valkey.url(), database_url=database)
 
     async def scenario() -> tuple[list[int], bytes]:
         async with hub_of(config) as (hub, streams, ann):

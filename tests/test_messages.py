@@ -11,7 +11,6 @@ from typing import Any
 import harness
 import httpx
 import pytest
-import redis
 from clients import Client
 from harness import Server
 
@@ -314,19 +313,19 @@ def test_numbers_have_no_holes_under_two_hundred_sends_at_once(server: Server) -
 def small(valkey: harness.Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Its rooms keep only a few events in Redis."""
     directory = tmp_path_factory.getbasetemp() / "small"
-    with Server(valkey.url(), directory, QUARTCHAT_ROOM_WINDOW=str(WINDOW)) as server:
+    with Server(valkey.url(keep=True), directory, QUARTCHAT_ROOM_WINDOW=str(WINDOW)) as server:
         yield server
 
 
 def wait_until_trimmed(server: Server, room: dict[str, Any]) -> None:
-    with redis.Redis.from_url(server.redis_url) as inside:
-        key = f"room:{{0}}:{room['id']}"
+    with harness.inside(server.redis_url) as inside:
+        key = harness.room_key(server, "room", room["id"])
         harness.eventually(lambda: inside.xlen(key) <= WINDOW)
 
 
 def forget_sends(server: Server) -> None:
     """Do at once what Redis does after a day."""
-    with redis.Redis.from_url(server.redis_url) as inside:
+    with harness.inside(server.redis_url) as inside:
         for key in inside.scan_iter("sent:*"):
             inside.delete(key)
 

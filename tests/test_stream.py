@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from redis import exceptions
 
 from quartchat import redis_client, stream
-from quartchat.events import Control, Event, FeedId, RoomId, UserId, pack, unpack
+from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId, pack, unpack
 from quartchat.records import Head
 from quartchat.stream import Appended, Draft, Streams
 
@@ -33,6 +33,11 @@ new_rooms = itertools.count(1000)
 def run() -> Iterator[Run[Any]]:
     with asyncio.Runner() as runner:
         yield runner.run
+
+
+@pytest.fixture
+def url(valkey: harness.Valkey) -> str:
+    return valkey.url()
 
 
 @pytest.fixture(params=[1, 4], ids=["1 partition", "4 partitions"])
@@ -78,6 +83,18 @@ async def say(streams: Streams, *bodies: str, room_id: RoomId = LOBBY, **fields:
 async def join(streams: Streams) -> None:
     for partition in range(streams.partitions):
         await streams.join_archive(partition)
+
+
+async def take(streams: Streams, consumer: str, limit: int) -> list[tuple[int, list[Any]]]:
+    """What a worker gets of all partitions."""
+    lanes = (streams.take(consumer, limit, lane) for lane in streams.lanes)
+    return [found for lane in await asyncio.gather(*lanes) for found in lane]
+
+
+async def tail(streams: Streams, position: Position) -> list[tuple[int, Event | Control]]:
+    """What follows a position in all partitions."""
+    lanes = (streams.tail(position, lane) for lane in streams.lanes)
+    return [entry for lane in await asyncio.gather(*lanes) for entry in lane]
 
 
 async def everything(streams: Streams, room_id: RoomId = LOBBY) -> list[int]:
@@ -233,7 +250,7 @@ def test_a_feed_that_nobody_archives_gets_full(run: Run[Any], streams: Streams) 
         assert await streams.append(draft()) == Appended("full")
         assert (await streams.append(first)).outcome == "again"
         assert await everything(streams) == list(range(1, 12))
-        for taken_from, entries in await streams.take("worker", 100):
+        for taken_from, entries in await take(streams, "worker", 100):
             await streams.archived(taken_from, entries)
         assert await streams.append(draft()) == Appended("new", 12)
 
@@ -389,7 +406,7 @@ def test_the_tail_brings_all_partitions_from_a_place_on(run: Run[Any], streams: 
         await say(streams, "d", room_id=DEN)
         await streams.control(Control("session", ANN, session="s"))
         await streams.control(Control("room", ANN, room_id=DEN))
-        entries = await streams.tail(position)
+        entries = await tail(streams, position)
         for room_id in (LOBBY, DEN):
             assert [
                 (p, entry.n)
@@ -408,12 +425,12 @@ def test_the_tail_waits_for_news(
 ) -> None:
     async def scenario() -> None:
         position = await streams.position()
-        waiting = asyncio.create_task(streams.tail(position))
+        waiting = asyncio.create_task(tail(streams, position))
         await asyncio.sleep(0.01)
         await say(streams, "a")
         assert [entry.n for _, entry in await waiting] == [1]
         monkeypatch.setattr(stream, "BLOCK_S", 0.02)
-        assert await streams.tail(await streams.position()) == []
+        assert await tail(streams, await streams.position()) == []
 
     run(scenario())
 
@@ -424,12 +441,12 @@ def test_a_tail_that_is_cancelled_leaves_a_client_that_works(
     async def scenario() -> None:
         position = await streams.position()
         for _ in range(5):
-            waiting = asyncio.create_task(streams.tail(position))
+            waiting = asyncio.create_task(tail(streams, position))
             await asyncio.sleep(0.005)
             waiting.cancel()
             await asyncio.wait([waiting])
         await say(streams, "a")
-        assert [entry.n for _, entry in await streams.tail(position)] == [1]
+        assert [entry.n for _, entry in await tail(streams, position)] == [1]
 
     run(scenario())
 
@@ -457,8 +474,8 @@ def test_the_feed_keeps_what_the_slowest_worker_still_holds(
         partition = streams.partition(LOBBY)
         await join(streams)
         await say(streams, *"abcdefghi")
-        [(_, slow)] = await streams.take("slow", 2)
-        [(_, quick)] = await streams.take("quick", 100)
+        [(_, slow)] = await take(streams, "slow", 2)
+        [(_, quick)] = await take(streams, "quick", 100)
         assert [entry.n for entry in slow + quick] == list(range(1, 10))
         assert await streams.backlog() == 9
 
@@ -483,7 +500,7 @@ def test_the_feed_keeps_what_no_worker_has_had(run: Run[Any], streams: Streams) 
         partition = streams.partition(LOBBY)
         await join(streams)
         await say(streams, *"abcdefghi")
-        [(_, entries)] = await streams.take("worker", 4)
+        [(_, entries)] = await take(streams, "worker", 4)
         first_open = await streams.archived(partition, entries)
         assert first_open == entries[-1].feed + 1
         assert [entry.n for entry in await fed(streams)] == [5, 6, 7, 8, 9]
@@ -499,7 +516,7 @@ def test_the_feed_keeps_what_no_worker_has_had(run: Run[Any], streams: Streams) 
     st.lists(st.tuples(st.sampled_from(["say", "take", "archive"]), st.integers(0, 5)), min_size=5)
 )
 def test_nothing_leaves_the_feed_before_it_is_acknowledged(
-    run: Run[Any], valkey: harness.Valkey, steps: list[tuple[str, int]]
+    run: Run[Any], url: str, steps: list[tuple[str, int]]
 ) -> None:
     async def scenario() -> None:
         await streams._redis.flushdb()
@@ -513,7 +530,7 @@ def test_nothing_leaves_the_feed_before_it_is_acknowledged(
                 for _ in range(count):
                     said += (await streams.append(draft())).outcome == "new"
             elif what == "take" and len(held) + len(done) < said:
-                [(_, entries)] = await streams.take(f"worker-{count}", 2)
+                [(_, entries)] = await take(streams, f"worker-{count}", 2)
                 held += entries
             elif what == "archive" and held:
                 entry = held.pop(count % len(held))
@@ -524,7 +541,7 @@ def test_nothing_leaves_the_feed_before_it_is_acknowledged(
             assert set(range(1, said + 1)) - done <= left
             assert len(left) <= 2 * stream.FEED_WINDOW + stream.BACKLOG
 
-    streams = Streams(valkey.url(), 1)
+    streams = Streams(url, 1)
     run(scenario())
     run(streams.close())
 
@@ -533,7 +550,7 @@ def test_an_archive_without_its_group_is_an_error(run: Run[Any], streams: Stream
     async def scenario() -> None:
         await say(streams, "a")
         with pytest.raises(exceptions.ResponseError):
-            await streams.take("worker", 10)
+            await take(streams, "worker", 10)
         with pytest.raises(exceptions.ResponseError):
             await streams.archived(streams.partition(LOBBY), await fed(streams))
 
@@ -547,7 +564,7 @@ def test_the_group_begins_at_the_first_entry_and_is_made_once(
         await say(streams, "a")
         await join(streams)
         await join(streams)
-        [(_, entries)] = await streams.take("worker", 10)
+        [(_, entries)] = await take(streams, "worker", 10)
         assert [entry.n for entry in entries] == [1]
         await join(streams)
         assert await streams.backlog() == 1
@@ -561,7 +578,7 @@ def test_what_a_dead_worker_held_is_taken_over(run: Run[Any], streams: Streams) 
         await join(streams)
         await say(streams, "a", "b")
         await streams.control(Control("room", ANN, room_id=LOBBY))
-        [(_, entries)] = await streams.take("dead", 10)
+        [(_, entries)] = await take(streams, "dead", 10)
         assert await streams.claim(partition, "quick", 60, 10) == []
         assert await streams.claim(partition, "patient", 0, 10) == entries
         await streams.archived(partition, entries)
@@ -624,7 +641,7 @@ def test_rooms_spread_over_the_partitions_and_stay_there(valkey: harness.Valkey)
 def test_a_redis_that_is_away_is_said_to_be(run: Run[Any]) -> None:
     async def scenario() -> None:
         streams = Streams(f"redis://127.0.0.1:{harness.free_port()}/0", 1)
-        for attempt in (streams.ping(), streams.append(draft()), streams.tail((FeedId(0),))):
+        for attempt in (streams.ping(), streams.append(draft()), streams.tail((FeedId(0),), (0,))):
             with pytest.raises(redis_client.AWAY):
                 await attempt
         await streams.close()

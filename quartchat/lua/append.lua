@@ -11,8 +11,8 @@ if sent then
   return {'again', tonumber(n), digest, entry and entry[2][4] or false}
 end
 
-local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'seeded')
-if not meta[1] then
+local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'seeded', 'epoch')
+if not meta[1] or meta[4] ~= epoch() then
   return {'unseeded'}
 end
 
@@ -39,6 +39,6 @@ redis.call('HSET', KEYS[1], 'n', n, 'm', m)
 if ARGV[2] == 'message' then
   redis.call('HSET', KEYS[1], 'r' .. ARGV[8], n .. ':' .. m) -- who writes has read
 end
-redis.call('XADD', KEYS[4], '*', 'r', ARGV[1], 'n', n, 'm', m, 't', ARGV[2], 'd', data)
+local feed = redis.call('XADD', KEYS[4], '*', 'r', ARGV[1], 'n', n, 'm', m, 't', ARGV[2], 'd', data)
 redis.call('SET', KEYS[2], n .. ':' .. ARGV[4], 'EX', ARGV[5])
-return {'new', tonumber(n)}
+return {'new', tonumber(n), m, feed}

@@ -1,13 +1,42 @@
--- Tell a room that Redis does not know where SQL says it stands.
--- KEYS: meta, room. ARGV: last number, messages so far
-if redis.call('HEXISTS', KEYS[1], 'n') == 1 then
-  return 0
+-- Tell Redis where SQL says that a room stands, where Redis does not know or may have lost it.
+-- KEYS: meta, room, feed
+-- ARGV: last number, messages so far, a control entry but for its end ('' = tell nobody),
+--       the type and JSON of each event after `gap`, as far as SQL holds them …
+local n, now = tonumber(ARGV[1]), epoch()
+local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'epoch')
+local known = tonumber(meta[1] or -1)
+if known >= n and meta[3] == now then
+  return {'known'}
 end
-local n, time = tonumber(ARGV[1]), redis.call('TIME')
+
+-- The stream must have no hole: what it lacks up to n is asked for, and put back.
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-if last then
-  n = math.max(n, tonumber(string.match(last[1], '^%d+')))
+local top = last and tonumber(string.match(last[1], '^%d+'))
+if top and top < n then
+  if #ARGV < 4 then
+    return {'gap', top}
+  end
+  for i = 4, #ARGV, 2 do
+    local number = tonumber(string.match(ARGV[i + 1], '^{"id":(%d+)'))
+    if number == top + 1 then
+      top = number
+      redis.call('XADD', KEYS[2], string.format('%d-0', number), 't', ARGV[i], 'd', ARGV[i + 1])
+    end
+  end
+  if top < n then
+    redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)
+  end
 end
-redis.call('HSET', KEYS[1], 'n', string.format('%d', n), 'm', ARGV[2], 'archived', ARGV[1],
+
+local raised = known >= 0 and n > known
+local m = known > n and meta[2] or ARGV[2]
+n = string.format('%d', math.max(n, known, top or 0))
+local time = redis.call('TIME')
+redis.call('HSETNX', KEYS[1], 'archived', ARGV[1])
+redis.call('HSET', KEYS[1], 'n', n, 'm', m, 'epoch', now,
   'seeded', string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
-return 1
+if ARGV[3] ~= '' then
+  local told = ARGV[3] .. ',"n":' .. n .. ',"raised":' .. tostring(raised) .. '}'
+  redis.call('XADD', KEYS[3], '*', 'c', told)
+end
+return {'seeded'}

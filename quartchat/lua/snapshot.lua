@@ -9,8 +9,9 @@ if not info.err then -- an error: no feed yet
     end
   end
 end
-local heads = {}
+local heads, now = {}, #KEYS > 1 and epoch()
 for i = 2, #KEYS do
-  heads[i - 1] = redis.call('HMGET', KEYS[i], 'n', 'm', ARGV[1])
+  local meta = redis.call('HMGET', KEYS[i], 'n', 'm', ARGV[1], 'epoch')
+  heads[i - 1] = meta[4] == now and meta or {false}
 end
 return {last, heads}

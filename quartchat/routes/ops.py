@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import prometheus_client
@@ -11,6 +12,7 @@ from quart import Blueprint, Response, render_template, send_from_directory
 from quart_schema import hide, tag
 
 from quartchat import errors, redis_client, store
+from quartchat import metrics as gauges
 from quartchat.routes import http
 
 blueprint = Blueprint("ops", __name__)
@@ -51,6 +53,9 @@ async def ready() -> Response:
 @tag(["Operations"])
 async def metrics() -> Response:
     """Return metrics in Prometheus' text format, of all web processes on this machine."""
+    with suppress(TimeoutError, *redis_client.AWAY):  # then it says what it was
+        async with asyncio.timeout(CHECK_S):
+            gauges.BACKLOG.set(await http.services().streams.backlog())
     registry = prometheus_client.REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = prometheus_client.CollectorRegistry()

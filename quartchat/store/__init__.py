@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import asyncpg
 import peewee as pw
 from playhouse import pwasyncio
 from playhouse.migrations import Runner
@@ -26,14 +27,17 @@ T = TypeVar("T")
 
 POOL = 4  # connections per process; SQLite gives each a thread
 ACQUIRE_S = 15  # how long a call waits for a connection, as when thousands sign in at once
-BUSY_S = 5  # how long a SQLite writer waits for another one
+BUSY_S = 5  # how long SQLite waits for another writer, and PostgreSQL may take to answer
 MIGRATE_S = 60  # how long a migration waits for another one
 MIGRATE_LOCK = 0x7175_6172_7463  # any number of our own, for PostgreSQL's advisory lock
 
 _running: set["asyncio.Future[Any]"] = set()
 
 # SQL is away, locked for too long, or its pool is empty: the caller is told to come back.
-AWAY = (pw.OperationalError, pw.InterfaceError, sqlite3.OperationalError, ConnectionError)
+AWAY = (
+    pw.OperationalError, pw.InterfaceError, sqlite3.OperationalError, ConnectionError,
+    TimeoutError, asyncpg.PostgresConnectionError,
+)  # fmt: skip
 
 
 def open_database(url: str, *, pool: int = POOL, busy_s: float = BUSY_S) -> None:
@@ -62,6 +66,8 @@ def open_database(url: str, *, pool: int = POOL, busy_s: float = BUSY_S) -> None
                 url.replace("postgres://", "postgresql://", 1),
                 pool_size=pool,
                 acquire_timeout=ACQUIRE_S,
+                timeout=BUSY_S,  # to connect
+                command_timeout=busy_s,  # asyncpg's own is for ever
             )
         )
 

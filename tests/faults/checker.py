@@ -1,0 +1,189 @@
+"""Judges a run by what it wrote down; pure, so that it is tested with histories made by hand.
+
+The history is what both web processes serve at the very end, out of SQL alone.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from faults.record import Event, Log, Record, RoomId, Send
+
+SHOWN = 5  # violations of one kind that are told one by one
+EMPTIED = "valkey emptied"
+EMPTIED_S = 10.0  # how long after it the feed of an emptied Valkey may still be behind a cursor
+EXPECTED = {
+    # asyncpg's own, when it cannot fill its pool; it tries again.
+    "sql gone": re.compile(r"Failed to restore the pool connection floor"),
+    # A worker whose consumer group went with the rest says so, and makes it anew; a web
+    # process finds the feed behind what it has read of it.
+    EMPTIED: re.compile(r"archive_failed.*NOGROUP|feed_lost_tail"),
+    # Python 3.11 asks a cancelled task for its exception, where 3.12 closes the connection.
+    "web restarted": re.compile(r"Exception in callback.*StreamReaderProtocol.connection_made"),
+}
+BAD_LINE = re.compile(r"Traceback|archive_clash|events_lost|level=(error|critical)")
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A promise that was broken, and where."""
+
+    kind: str
+    text: str
+
+
+def check(record: Record) -> list[Violation]:
+    """Return everything that is wrong with a run; nothing, if all is well."""
+    found = [
+        *holes(record.history),
+        *lost(record.sends, record.history),
+        *doubled(record.sends, record.history),
+        *overtaken(record.sends),
+        *pages(record.pages, record.history),
+        *resets(record),
+        *outputs(record),
+        *(Violation("trouble", text) for text in record.troubles),
+    ]
+    for log in record.logs:
+        found += reader(log, record.history, once=record.partitions == 1)
+    return found
+
+
+def holes(history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
+    """A room's events are numbered 1, 2, 3, … without a hole."""
+    for room_id, events in history.items():
+        for place, event in enumerate(events, start=1):
+            if event.n != place:
+                yield Violation("hole", f"room {room_id}: event {event.n} stands at place {place}")
+                break
+
+
+def lost(sends: Iterable[Send], history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
+    """An acknowledged message is in the history, as it was acknowledged, under its number."""
+    stored = {(e.room_id, e.n): e for events in history.values() for e in events}
+    for send in sends:
+        for answer in send.answers[:1]:
+            event = stored.get((send.room_id, answer.n))
+            if event is None or event.client_id != send.client_id or event.body != send.body:
+                yield Violation("lost", f"{_name(send)}, acknowledged at {answer.at} s")
+            elif event.print != answer.print or event.author != send.author:
+                yield Violation("changed", f"{_name(send)} is not stored as it was answered")
+
+
+def doubled(sends: Iterable[Send], history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
+    """A send is stored once, and whoever repeats it gets the first answer's content."""
+    keys = Counter(
+        (e.room_id, e.author, e.client_id)
+        for events in history.values()
+        for e in events
+        if e.client_id is not None
+    )
+    for (room_id, author, client_id), count in keys.items():
+        if count > 1:
+            yield Violation(
+                "doubled", f"room {room_id}: {author}'s {client_id} is there {count} times"
+            )
+    for send in sends:
+        if len({(answer.n, answer.print) for answer in send.answers}) > 1:
+            numbers = [answer.n for answer in send.answers]
+            yield Violation("doubled", f"{_name(send)} was answered with {numbers}")
+    known = {(send.room_id, send.author, send.client_id) for send in sends}
+    for key in keys.keys() - known:
+        yield Violation("invented", f"{key} was never sent")
+
+
+def overtaken(sends: Iterable[Send]) -> Iterator[Violation]:
+    """What began after another send was acknowledged has the higher number."""
+    rooms: defaultdict[RoomId, list[Send]] = defaultdict(list)
+    for send in sends:
+        if send.answers:
+            rooms[send.room_id].append(send)
+    for room in rooms.values():
+        acknowledged = sorted(room, key=lambda send: send.answers[0].at)
+        highest, at = 0, 0
+        for send in sorted(room, key=lambda send: send.began):
+            while acknowledged[at].answers[0].at < send.began:
+                highest = max(highest, acknowledged[at].answers[0].n)
+                at += 1
+            if send.answers[0].n < highest:
+                yield Violation("reordered", f"{_name(send)} is before {highest}, but began later")
+
+
+def pages(
+    found: dict[RoomId, list[Event]], history: dict[RoomId, list[Event]]
+) -> Iterator[Violation]:
+    """The pages of messages are the messages of the streams."""
+    for room_id, events in history.items():
+        messages = [(e.n, e.print) for e in events if e.type == "message"]
+        if messages != [(e.n, e.print) for e in found.get(room_id, [])]:
+            yield Violation("pages", f"room {room_id}: the pages differ from the stream")
+
+
+def reader(log: Log, history: dict[RoomId, list[Event]], *, once: bool) -> Iterator[Violation]:
+    """A reader got the history from its start on: each event once, in order, to the end.
+
+    With several partitions (`once` is false) a reader of all rooms drops what it has had
+    before, as docs/decisions/0002 says. After a reset it may begin anywhere, but not stop.
+    """
+    if not log.segments:
+        yield Violation("unread", f"{log.name} never got a stream")
+    for index, segment in enumerate(log.segments):
+        rooms: defaultdict[RoomId, list[Event]] = defaultdict(list)
+        for event in segment.events:
+            rooms[event.room_id].append(event)
+        for room_id in segment.start.keys() | rooms.keys():
+            events = rooms[room_id]
+            first = segment.start.get(room_id, events[0].n - 1 if events else 0)
+            whole = index == len(log.segments) - 1
+            again = log.every_room and not once
+            yield from _follows(
+                f"{log.name}, room {room_id}", events, first, history.get(room_id, []),
+                whole=whole, again=again,
+            )  # fmt: skip
+
+
+def _follows(
+    name: str, got: list[Event], first: int, history: list[Event], *, whole: bool, again: bool
+) -> Iterator[Violation]:
+    last = first
+    for event in got:
+        where = f"{name}: {event.n} after {last} at {event.at} s"
+        if first < event.n <= last and again:
+            continue
+        if event.n <= last:
+            yield Violation("reader: twice" if event.n == last else "reader: out of order", where)
+            return
+        if event.n > last + 1:
+            yield Violation("reader: gap", where)
+            return
+        if event.n > len(history) or history[event.n - 1].print != event.print:
+            yield Violation("reader: content", f"{where} is not what the history has")
+            return
+        last = event.n
+    if whole and last < len(history):
+        yield Violation("reader: behind", f"{name}: ended at {last} of {len(history)}")
+
+
+def resets(record: Record) -> Iterator[Violation]:
+    """Only an emptied Valkey, whose feed begins anew, may be behind a cursor of all rooms."""
+    emptied = [fault for fault in record.faults if fault.kind == EMPTIED]
+    for log in record.logs:
+        for reset in log.resets:
+            near = any(f.at <= reset.at <= f.until + EMPTIED_S for f in emptied)
+            if not (log.every_room and near and reset.reason == "ahead"):
+                yield Violation("reset", f"{log.name}: {reset.reason} at {reset.at} s")
+
+
+def outputs(record: Record) -> Iterator[Violation]:
+    """The processes report no error that was not to be expected."""
+    kinds = {fault.kind for fault in record.faults}
+    expected = [pattern for kind, pattern in EXPECTED.items() if kind in kinds]
+    for name, text in record.outputs.items():
+        for line in text.splitlines():
+            if BAD_LINE.search(line) and not any(p.search(line) for p in expected):
+                yield Violation("output", f"{name}: {line[:2000]}")
+
+
+def _name(send: Send) -> str:
+    return f"room {send.room_id}: {send.author}'s {send.client_id} ({send.body[:40]})"

@@ -1,0 +1,255 @@
+"""What goes wrong, when and where: a plan from a seed, and the hands that carry it out.
+
+Every kind is drawn once before any is drawn again, in an order of the seed's. What is done is
+healed before the next fault begins, but a killed process is not waited for: it starts while
+the next fault is at work.
+"""
+
+import asyncio
+import random
+import re
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from faults.proxy import Trap
+from faults.record import Fault
+from faults.stage import Stage
+from faults.system import Node, System
+
+PAUSE_S = (0.2, 1.2)  # between two faults
+HOLD_S = (0.5, 4.0)  # how long a process is stopped, or SQL is gone
+TRAP_S = 3.0  # how long a trap waits for what it is to catch
+CAUGHT_UP_S = 40.0  # a worker takes over what a dead one held after 15 to 20 s
+FEED_S = 2.5  # what a feed keeps at least: no process that runs is so far behind
+PAST_S = 4.3  # how long a process sleeps so that it misses something of that
+# What the traps look for: an event, a send, and the scripts by the keys that they are given.
+EVENT = re.compile(rb"data: \{")
+SEND = re.compile(rb"^POST /api/chat/rooms/\d+/messages ")
+APPEND = re.compile(rb"\r\nsent:\{")
+ARCHIVED = re.compile(
+    rb"EVALSHA\r\n\$40\r\n[0-9a-f]{40}\r\n\$1\r\n1\r\n\$\d+\r\nfeed:\{\d+\}\r\n\$7\r\narchive\r\n"
+)
+FOR_EVER = 1 << 30
+
+
+@dataclass(frozen=True)
+class Step:
+    """One planned fault; `pick` chooses among its targets."""
+
+    pause_s: float
+    kind: str
+    pick: int
+    hold_s: float
+
+
+def plan(seed: int, kinds: list[str]) -> Iterator[Step]:
+    """Yield steps for ever, the same for the same seed and kinds."""
+    chance = random.Random(seed)
+    while True:
+        deck = list(kinds)
+        chance.shuffle(deck)
+        for kind in deck:
+            pause_s, hold_s = chance.uniform(*PAUSE_S), chance.uniform(*HOLD_S)
+            yield Step(round(pause_s, 2), kind, chance.randrange(1 << 16), round(hold_s, 2))
+
+
+class Nemesis:
+    """Carries a plan out on a system, and notes what it did."""
+
+    def __init__(self, system: System, stage: Stage) -> None:
+        self._system, self._rooms, self._gate = system, stage.rooms, stage.gate
+        self._notes, self._clock = stage.notes, stage.clock
+        self.kinds: dict[str, Callable[[Step, Fault], Awaitable[None]]] = {
+            "web killed": self._kill_web,
+            "worker killed": self._kill_worker,
+            "valkey killed": self._kill_valkey,
+            "web stopped": self._stop_web,
+            "worker stopped": self._stop_worker,
+            "valkey stopped": self._stop_valkey,
+            "web restarted": self._restart_web,
+            "redis clients killed": self._kill_clients,
+            "events cut in the middle": self._cut_events,
+            "answers to sends lost": self._lose_answers,
+            "replies to appends lost": self._lose_appends,
+            "replies to archived lost": self._lose_archived,
+            "worker killed between commit and XACK": self._kill_before_ack,
+            "worker killed after XACK": self._kill_after_ack,
+            "rooms trimmed to nothing": self._trim,
+            "feed cut": self._cut_feed,
+            "feed cut while web stopped": self._cut_feed_past,
+            "valkey emptied": self._flush,
+            "sql gone": self._sql_gone,
+        }
+
+    async def run(self, seed: int, until: float) -> None:
+        """Do what the plan says until the clock does."""
+        for step in plan(seed, list(self.kinds)):
+            await asyncio.sleep(step.pause_s)
+            if self._clock() >= until:
+                return
+            fault = Fault(self._clock(), step.kind, "")
+            await self.kinds[step.kind](step, fault)
+            fault.until = self._clock()
+            self._notes.faults.append(fault)
+
+    # -- processes
+
+    async def _kill_web(self, step: Step, fault: Fault) -> None:
+        self._pick(self._system.webs, step, fault).kill()
+
+    async def _kill_worker(self, step: Step, fault: Fault) -> None:
+        self._pick(self._system.workers, step, fault).kill()
+
+    async def _kill_valkey(self, step: Step, _: Fault) -> None:
+        self._system.valkey.kill()
+        await asyncio.sleep(step.hold_s / 4)
+        self._system.valkey.start()
+        await self._valkey_answers()
+
+    async def _restart_web(self, step: Step, fault: Fault) -> None:
+        node = self._pick(self._system.webs, step, fault)
+        node.down = True
+        code = await asyncio.to_thread(node.process.terminate)
+        if code not in {0, -signal.SIGTERM}:  # the latter where it had hardly started
+            self._notes.troubles.append(f"{node.name} ended with {code} on SIGTERM")
+        node.process.start()
+        node.down = False
+
+    async def _stop_web(self, step: Step, fault: Fault) -> None:
+        await self._stop(self._pick(self._system.webs, step, fault).process.kill, step)
+
+    async def _stop_worker(self, step: Step, fault: Fault) -> None:
+        await self._stop(self._pick(self._system.workers, step, fault).process.kill, step)
+
+    async def _stop_valkey(self, step: Step, _: Fault) -> None:
+        await self._stop(self._system.valkey.kill, step)
+
+    async def _stop(self, send: Callable[[int], None], step: Step) -> None:
+        send(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(step.hold_s)
+        finally:
+            send(signal.SIGCONT)
+
+    # -- connections
+
+    async def _kill_clients(self, _: Step, fault: Fault) -> None:
+        count = await self._system.redis.client_kill_filter(_type="normal")
+        fault.note = f"{count} connections"
+
+    async def _cut_events(self, step: Step, fault: Fault) -> None:
+        node = self._pick(self._system.webs, step, fault)
+        assert node.front is not None
+        with _set(node.front.traps, Trap(EVENT, "middle", 4 + step.pick % 5)) as trap:
+            await self._sprung(trap, fault)
+            await asyncio.sleep(step.hold_s / 4)
+
+    async def _lose_answers(self, step: Step, fault: Fault) -> None:
+        node = self._pick(self._system.webs, step, fault)
+        assert node.front is not None
+        with _set(node.front.traps, Trap(SEND, "reply", 4 + step.pick % 5)) as trap:
+            await self._sprung(trap, fault)
+            await asyncio.sleep(step.hold_s / 4)
+
+    async def _lose_appends(self, step: Step, fault: Fault) -> None:
+        node = self._pick(self._system.webs, step, fault)
+        with _set(node.redis.traps, Trap(APPEND, "reply", 1 + step.pick % 6)) as trap:
+            await self._sprung(trap, fault)
+            await asyncio.sleep(step.hold_s / 4)
+
+    async def _lose_archived(self, step: Step, fault: Fault) -> None:
+        node = self._pick(self._system.workers, step, fault)
+        with _set(node.redis.traps, Trap(ARCHIVED, "reply", 1 + step.pick % 6)) as trap:
+            await self._sprung(trap, fault)
+            await asyncio.sleep(step.hold_s / 4)
+
+    async def _kill_before_ack(self, step: Step, fault: Fault) -> None:
+        """A worker says `archived` once its commit is done: that is where it dies."""
+        node = self._pick(self._system.workers, step, fault)
+        await self._kill_at(node, Trap(ARCHIVED, "command", FOR_EVER), fault)
+
+    async def _kill_after_ack(self, step: Step, fault: Fault) -> None:
+        """It was acknowledged, and the worker dies before it hears of that."""
+        node = self._pick(self._system.workers, step, fault)
+        await self._kill_at(node, Trap(ARCHIVED, "reply", FOR_EVER), fault)
+
+    async def _kill_at(self, node: Node, trap: Trap, fault: Fault) -> None:
+        with _set(node.redis.traps, trap):
+            if await self._sprung(trap, fault):
+                node.kill()
+
+    # -- data
+
+    async def _trim(self, _: Step, fault: Fault) -> None:
+        with suppress(RedisError):
+            fault.note = f"{await self._system.trim_rooms(self._rooms)} events"
+
+    async def _cut_feed(self, _: Step, fault: Fault) -> None:
+        with suppress(RedisError):
+            fault.note = f"{await self._system.cut_feeds(FEED_S)} entries"
+
+    async def _cut_feed_past(self, step: Step, fault: Fault) -> None:
+        """A web process that sleeps for longer than the feed remembers, in small.
+
+        It sleeps for less than its readers' patience, so that they are still there after it.
+        """
+        node = self._pick(self._system.webs, step, fault)
+        node.process.kill(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(PAST_S)
+            await self._cut_feed(step, fault)
+        finally:
+            node.process.kill(signal.SIGCONT)
+
+    async def _flush(self, step: Step, fault: Fault) -> None:
+        """Empty Valkey of what SQL holds; what it alone has would be lost by definition."""
+        try:
+            await self._gate.close(CAUGHT_UP_S)
+            if await self._system.wait_until_archived(CAUGHT_UP_S):
+                await self._system.redis.flushall()
+                fault.note = "done"
+                await asyncio.sleep(step.hold_s / 2)
+            else:
+                self._notes.troubles.append(f"not archived after {CAUGHT_UP_S} s without a send")
+        except TimeoutError:
+            self._notes.troubles.append(f"a send is not acknowledged after {CAUGHT_UP_S} s")
+        finally:
+            self._gate.open()
+
+    async def _sql_gone(self, step: Step, _: Fault) -> None:
+        async with self._system.database.gone():
+            await asyncio.sleep(2 * step.hold_s)
+
+    # -- helpers
+
+    def _pick(self, nodes: list[Node], step: Step, fault: Fault) -> Node:
+        node = nodes[step.pick % len(nodes)]
+        fault.target = node.name
+        return node
+
+    async def _sprung(self, trap: Trap, fault: Fault) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(trap.first.wait(), TRAP_S)
+        fault.note = "sprung" if trap.sprung else "caught nothing"
+        return trap.sprung > 0
+
+    async def _valkey_answers(self) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                with suppress(RedisError, OSError):
+                    await self._system.redis.ping()
+                    return
+                await asyncio.sleep(0.05)
+
+
+@contextmanager
+def _set(traps: list[Trap], trap: Trap) -> Iterator[Trap]:
+    traps.append(trap)
+    try:
+        yield trap
+    finally:
+        traps.remove(trap)

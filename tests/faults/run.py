@@ -1,0 +1,237 @@
+"""One run: everybody at work, the nemesis among them, then peace, and a look at what is left."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import harness
+
+from faults import readers, record, wire
+from faults.nemesis import Nemesis
+from faults.readers import Reader
+from faults.record import Event, Record
+from faults.stage import Stage
+from faults.system import System
+from faults.wire import Connection
+from faults.writers import Writer
+
+ACCOUNTS = ("ann", "bob", "cyd", "dan")
+ROOMS = 3
+SETTLE_S = 40.0  # what everybody gets after the last fault: for the last answer, the last event
+CAUGHT_UP_S = 40.0  # and the archive, for the last row
+LOOK_S = 120.0  # and whoever reads it all
+WATCH_S = 0.2
+PAGE = 200
+RUNS = ("quartchat", "static", "templates")  # all that a process needs of the tree
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one run is."""
+
+    seed: int = 1
+    seconds: float = 60.0
+    database: str = "sqlite"
+    partitions: int = 1
+    tree: Path = harness.ROOT
+
+
+async def run(options: Options, directory: Path) -> Record:
+    """Run it, and return what was written down; nothing is judged here."""
+    notes = Record(options.seed, options.partitions, options.seconds)
+    async with System(
+        directory,
+        tree=copied(options.tree, directory / "tree"),
+        database=options.database,
+        partitions=options.partitions,
+    ) as system:
+        stage = Stage(notes, *await _settle_in(system))
+        crew = _Crew(system, stage)
+        try:
+            crew.start()
+            watch = asyncio.create_task(_watch(system, stage))
+            await Nemesis(system, stage).run(options.seed, options.seconds)
+            await crew.finish()
+            await crew.stop()
+            with suppress(TimeoutError):  # the checker will miss what was not there to be read
+                async with asyncio.timeout(LOOK_S):
+                    await _look(system, stage)
+            watch.cancel()
+        finally:
+            await crew.stop()
+            notes.outputs = system.outputs()
+    return notes
+
+
+def once(options: Options) -> Record:
+    """Run it in a directory that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as directory:
+        return asyncio.run(run(options, Path(directory)))
+
+
+def copied(tree: Path, target: Path) -> Path:
+    """Copy what runs of a tree, so that nobody edits it meanwhile; return the copy."""
+    for name in RUNS:
+        shutil.copytree(tree / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+class _Crew:
+    """The writers and the readers of a run."""
+
+    def __init__(self, system: System, stage: Stage) -> None:
+        self._system, self._stage = system, stage
+        self._stop = asyncio.Event()
+        names = itertools.cycle(stage.cookies.items())
+        pairs = [(next(names), room) for room in stage.rooms * 2]
+        self._writers = [
+            Writer(f"w{number}", account, room, system.ports, plain=number == 0)
+            for number, (account, room) in enumerate(pairs)
+        ]
+        self._cookies = list(stage.cookies.values())
+        self._readers = [self._reader(*kind) for kind in self._kinds(stage.rooms)]
+        self._writing: list[asyncio.Task[None]] = []
+        self._others: list[asyncio.Task[None]] = []
+        stage.notes.logs += [reader.log for reader in self._readers]
+
+    def start(self) -> None:
+        for writer in self._writers:
+            work = writer.run(self._stage, self._stop)
+            self._writing.append(asyncio.create_task(work))
+        self._others = [
+            asyncio.create_task(reader.run(self._stage, self._stop)) for reader in self._readers
+        ]
+        for port in self._system.own_ports:
+            work = readers.deaf(port, self._cookies[0], "/api/chat/events")
+            self._others.append(asyncio.create_task(work))
+
+    async def finish(self) -> None:
+        """Let every send get its answer, and every reader the last event."""
+        self._stop.set()
+        _, late = await asyncio.wait(self._writing, timeout=SETTLE_S)
+        if late:
+            self._stage.notes.troubles.append(f"{len(late)} sends are still not acknowledged")
+        heads: dict[int, int] = {}
+        for send in self._stage.notes.sends:
+            for answer in send.answers:
+                heads[send.room_id] = max(heads.get(send.room_id, 0), answer.n)
+        deadline = self._stage.clock() + SETTLE_S
+        while not all(reader.reached(heads) for reader in self._readers):
+            if self._stage.clock() > deadline:
+                return  # the checker will name them
+            await asyncio.sleep(WATCH_S)
+        await asyncio.sleep(1)  # for what nobody expects
+
+    async def stop(self) -> None:
+        for task in (tasks := self._writing + self._others):
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                self._stage.notes.troubles.append(f"the suite itself failed: {result!r}")
+
+    def _kinds(self, rooms: list[int]) -> list[tuple[str, int | None, str | None]]:
+        found: list[tuple[str, int | None, str | None]] = [
+            ("steady", None, None), ("steady", None, "0"), ("restless", None, None),
+            ("away", None, None), ("slow", None, None), ("slow", rooms[0], None),
+        ]  # fmt: skip
+        for room in rooms:
+            found += [("steady", room, None), ("restless", room, "0"), ("away", room, None)]
+        return found
+
+    def _reader(self, habit: str, room: int | None, cursor: str | None) -> Reader:
+        name = f"{habit} reader of {'all rooms' if room is None else f'room {room}'}"
+        name += "" if cursor is None else f" from {cursor}"
+        cookie = self._cookies[len(name) % len(self._cookies)]
+        ports = self._system.own_ports if habit == "slow" else self._system.ports
+        return Reader(name, cookie, ports, room, habit=habit, cursor=cursor)
+
+
+async def _settle_in(system: System) -> tuple[dict[str, str], list[int]]:
+    """Make accounts (their cookies) and rooms that all of them are in."""
+    accounts, connections, rooms = {}, {}, []
+    for name in ACCOUNTS:
+        connection = connections[name] = Connection(system.ports[0])
+        body = {"username": name, "password": harness.PASSWORD}
+        await _ask(connection, "POST", "/api/register", body)
+        accounts[name] = connection.cookie
+    for number in range(ROOMS):
+        room = await _ask(connections["ann"], "POST", "/api/chat/rooms", {"name": f"r{number}"})
+        rooms.append(room["id"])
+        for name in ACCOUNTS[1:]:
+            await _ask(connections[name], "POST", f"/api/chat/rooms/{room['id']}/join")
+    for connection in connections.values():
+        connection.close()
+    return accounts, rooms
+
+
+async def _ask(connection: Connection, method: str, path: str, body: Any = None) -> Any:
+    status, answer = await connection.request(method, path, body)
+    assert status in {200, 201}, (path, status, answer)
+    return answer
+
+
+async def _watch(system: System, stage: Stage) -> None:
+    """Note a process that ends by itself, and start it again."""
+    while True:
+        await asyncio.sleep(WATCH_S)
+        for node in system.nodes:
+            code = node.process.returncode
+            if code is not None and not node.down:
+                text = f"{node.name} ended by itself with {code} at {stage.clock()} s"
+                stage.notes.troubles.append(text)
+                node.process.start()
+
+
+async def _look(system: System, stage: Stage) -> None:
+    """Read everything out of SQL: Valkey is emptied, and no process remembers anything."""
+    notes = stage.notes
+    if not await system.wait_until_archived(CAUGHT_UP_S):
+        notes.troubles.append(f"not archived {CAUGHT_UP_S} s after the last send")
+        return
+    await system.redis.flushall()
+    for node in system.webs:
+        node.kill()
+    await system.wait_until_ready()
+    cookie = stage.cookies["ann"]
+    for room in stage.rooms:
+        histories = [await _stream(port, cookie, room) for port in system.ports]
+        notes.history[room] = histories[0]
+        if histories[0] != histories[1]:
+            notes.troubles.append(f"the two web processes tell different histories of room {room}")
+        notes.pages[room] = await _pages(system.ports[1], cookie, room)
+
+
+async def _stream(port: int, cookie: str, room: int) -> list[Event]:
+    """Return a room's events by its stream from 0, up to the number that it begins with."""
+    found: list[Event] = []
+    last = None
+    stream = wire.events(port, f"/api/chat/rooms/{room}/events", cookie, "0", readers.SILENCE_S)
+    async with aclosing(stream):
+        async for kind, data, id_ in stream:
+            if kind == "ready":
+                last = data["last_id"]
+            elif id_ is not None:
+                found.append(record.event(kind, data, whole=True))
+            if last is not None and (found[-1].n if found else 0) >= last:
+                break
+    return found
+
+
+async def _pages(port: int, cookie: str, room: int) -> list[Event]:
+    """Return a room's messages by its pages, from the first on."""
+    found: list[Event] = []
+    connection = Connection(port, cookie)
+    more = True
+    while more:
+        after = found[-1].n if found else 0
+        path = f"/api/chat/rooms/{room}/messages?after={after}&limit={PAGE}"
+        page = await _ask(connection, "GET", path)
+        found += [record.event("message", data, whole=True) for data in page["messages"]]
+        more = page["has_more_after"]
+    connection.close()
+    return found

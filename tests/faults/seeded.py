@@ -1,0 +1,115 @@
+"""Bugs on purpose, each in a copy of the code: a suite that finds none of them proves nothing.
+
+A bug is a text of the code and what stands there instead; a test sees that the text is there.
+"""
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from faults import checker, report
+from faults.run import Options, copied, once
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A change that breaks a promise, and the violations of which one must be reported."""
+
+    name: str
+    file: str
+    was: str
+    now: str
+    seen_as: frozenset[str]
+
+    def applied(self, tree: Path, target: Path) -> Path:
+        """Copy a tree with the bug in it."""
+        copied(tree, target)
+        file = target / self.file
+        text = file.read_text()
+        assert text.count(self.was) == 1, f"{self.file} has changed: {self.name}"
+        file.write_text(text.replace(self.was, self.now))
+        return target
+
+
+LOST = frozenset({"lost", "hole", "pages"})
+MISSED = frozenset({"reader: gap", "reader: behind"})
+BUGS = (
+    Bug(
+        "the feed is trimmed without regard to what is archived",
+        "quartchat/lua/append.lua",
+        "redis.call('XADD', KEYS[4], '*',",
+        "redis.call('XADD', KEYS[4], 'MAXLEN', '100', '*',",
+        LOST,
+    ),
+    Bug(
+        "the key of a send is not remembered",
+        "quartchat/lua/append.lua",
+        "redis.call('SET', KEYS[2], n",
+        "redis.call('SET', KEYS[2] .. n, n",
+        frozenset({"doubled"}),
+    ),
+    Bug(
+        "a worker acknowledges before it commits",
+        "quartchat/archive.py",
+        "        if events:\n            for clash in",
+        "        await self._streams.archived(partition, entries)\n"
+        "        if events:\n            for clash in",
+        LOST,
+    ),
+    Bug(
+        "a reader resumes one event too late",
+        "quartchat/readers.py",
+        "                self.cursor = asked\n",
+        "                self.cursor = min(asked + 1, head)\n",
+        MISSED,
+    ),
+    Bug(
+        "a reader whose socket was full goes on at the head",
+        "quartchat/readers.py",
+        "                    await out.finish()\n",
+        "                    await out.finish()\n"
+        "                    if isinstance(self, RoomReader):\n"
+        "                        self.cursor = self._home.recent.heads[self.room_id]\n",
+        MISSED,
+    ),
+    Bug(
+        "a room that Redis forgot is numbered from 1 again",
+        "quartchat/lua/seed.lua",
+        "= tonumber(ARGV[1]), ",
+        "= 0, ",
+        LOST,
+    ),
+    Bug(
+        "a reader of all rooms skips what is no more in memory",
+        "quartchat/readers.py",
+        "                await self._replay(out)\n",
+        "                self.position = recent.position\n",
+        MISSED,
+    ),
+)
+
+
+def main(options: Options) -> int:
+    """Run with each bug; 1 if one was not found."""
+    missed = 0
+    for bug in BUGS:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="seeded-") as directory:
+            broken = bug.applied(options.tree, Path(directory) / "tree")
+            record = once(replace(options, tree=broken))
+        violations = checker.check(record)
+        kinds = {violation.kind for violation in violations}
+        found = bool(kinds & bug.seen_as)
+        missed += not found
+        took = time.monotonic() - began
+        print(  # noqa: T201  (what the command is for)
+            f"{'found ' if found else 'MISSED'} {took:4.0f} s  {bug.name}: "
+            f"{', '.join(sorted(kinds)) or 'nothing'}",
+            file=sys.stdout,
+            flush=True,
+        )
+        if not found:
+            print(report.told(options, record, violations), flush=True)  # noqa: T201
+    return bool(missed)

@@ -1,0 +1,187 @@
+"""The checker catches each kind of broken promise, in histories made by hand."""
+
+import dataclasses
+
+import pytest
+
+from faults import checker
+from faults.record import Answer, Event, Fault, Log, Record, Reset, Segment, Send
+
+
+def event(n: int, body: str | None = None) -> Event:
+    """Ann's n-th message in room 1."""
+    body = body or f"body {n}"
+    return Event(1, n, "message", f"print of {body}", 0.0, f"id {n}", "ann", body)
+
+
+def send(n: int) -> Send:
+    """The send that made it, acknowledged 0.5 s after it began."""
+    return Send(1, "ann", f"id {n}", f"body {n}", n, [Answer(n + 0.5, n, f"print of body {n}")])
+
+
+def log(*numbers: int, start: int = 0, every_room: bool = False) -> Log:
+    """A reader of room 1 that got these."""
+    return Log("a reader", every_room, [Segment({1: start}, [event(n) for n in numbers])])
+
+
+@pytest.fixture
+def good() -> Record:
+    """Three messages; bob read from the first, cyd from the third, dan all rooms."""
+    return Record(
+        seed=1,
+        sends=[send(n) for n in (1, 2, 3)],
+        logs=[log(1, 2, 3), log(3, start=2), log(1, 2, 3, every_room=True)],
+        history={1: [event(n) for n in (1, 2, 3)]},
+        pages={1: [event(n) for n in (1, 2, 3)]},
+    )
+
+
+def kinds(record: Record) -> set[str]:
+    return {violation.kind for violation in checker.check(record)}
+
+
+def test_a_run_without_a_fault_in_it_has_no_violation(good: Record) -> None:
+    assert checker.check(good) == []
+
+
+def test_an_acknowledged_message_that_is_not_stored_is_lost(good: Record) -> None:
+    good.sends.append(send(4))
+    assert kinds(good) == {"lost"}
+
+
+def test_a_message_without_an_answer_may_be_stored_or_not(good: Record) -> None:
+    good.sends.append(dataclasses.replace(send(4), answers=[]))
+    good.sends[2].answers.clear()
+    assert kinds(good) == set()
+
+
+def test_a_number_that_was_given_to_another_message_is_a_loss(good: Record) -> None:
+    good.sends.append(dataclasses.replace(send(4), answers=[Answer(4.5, 1, "print of body 1")]))
+    assert "lost" in kinds(good)
+
+
+def test_a_message_that_is_stored_otherwise_than_it_was_answered_is_changed(good: Record) -> None:
+    good.sends[1].answers[0].print = "another"
+    assert kinds(good) == {"changed"}
+
+
+def test_a_message_that_is_stored_twice_is_doubled(good: Record) -> None:
+    twice = dataclasses.replace(event(4), client_id="id 3")
+    for events in (good.history[1], good.pages[1], *(log.segments[0].events for log in good.logs)):
+        events.append(twice)
+    assert kinds(good) == {"doubled"}
+
+
+def test_a_repeated_send_that_gets_another_answer_is_doubled(good: Record) -> None:
+    good.sends[0].answers.append(Answer(9, 3, "print of body 3"))
+    assert kinds(good) == {"doubled"}
+
+
+def test_a_repeated_send_that_gets_its_first_answer_is_right(good: Record) -> None:
+    good.sends[0].answers.append(Answer(9, 1, "print of body 1"))
+    assert kinds(good) == set()
+
+
+def test_a_message_that_nobody_sent_is_invented(good: Record) -> None:
+    del good.sends[1]
+    assert kinds(good) == {"invented"}
+
+
+def test_a_number_that_is_missing_is_a_hole(good: Record) -> None:
+    del good.history[1][1]
+    assert "hole" in kinds(good)
+
+
+def test_a_later_send_with_a_lower_number_is_reordered(good: Record) -> None:
+    good.sends[0].began, good.sends[0].answers[0].at = 8, 9
+    assert kinds(good) == {"reordered"}
+
+
+def test_sends_that_overlap_may_have_either_order(good: Record) -> None:
+    good.sends[0].answers[0].at = 9
+    assert kinds(good) == set()
+
+
+def test_pages_that_differ_from_the_stream_are_told(good: Record) -> None:
+    good.pages[1].pop()
+    assert kinds(good) == {"pages"}
+
+
+@pytest.mark.parametrize(
+    ("got", "kind"),
+    [
+        ((1, 3), "gap"),
+        ((2, 3), "gap"),
+        ((1, 2, 2, 3), "twice"),
+        ((1, 2, 3, 1), "out of order"),
+        ((1, 3, 2), "gap"),
+        ((1, 2), "behind"),
+        ((), "behind"),
+        ((1, 2, 3, 4), "content"),
+    ],
+)
+@pytest.mark.parametrize("every_room", [False, True])
+def test_a_reader_must_have_got_the_history(
+    good: Record, got: tuple[int, ...], kind: str, every_room: bool
+) -> None:
+    good.logs.append(log(*got, every_room=every_room))
+    assert kinds(good) == {f"reader: {kind}"}
+
+
+def test_a_reader_that_got_other_content_is_told(good: Record) -> None:
+    good.logs[0].segments[0].events[1] = event(2, "forged")
+    assert kinds(good) == {"reader: content"}
+
+
+def test_a_reader_that_got_what_was_before_its_start_is_told(good: Record) -> None:
+    good.logs.append(log(2, 3, start=2))
+    assert kinds(good) == {"reader: twice"}
+
+
+def test_a_reader_that_never_got_a_stream_is_told(good: Record) -> None:
+    good.logs.append(Log("a reader", every_room=True))
+    assert kinds(good) == {"unread"}
+
+
+def test_with_several_partitions_a_reader_of_all_rooms_may_get_events_again(good: Record) -> None:
+    good.logs.append(log(1, 2, 1, 2, 3, every_room=True))
+    assert kinds(good) == {"reader: out of order"}
+    good.partitions = 2
+    assert kinds(good) == set()
+    good.logs.append(log(1, 2, 1, 2, 3))  # a reader of one room may not
+    assert kinds(good) == {"reader: out of order"}
+
+
+def test_a_reset_is_allowed_to_readers_of_all_rooms_of_an_emptied_valkey(good: Record) -> None:
+    reader = log(1, every_room=True)
+    reader.segments.append(Segment({}, [event(3)]))
+    reader.resets = [Reset(20, "ahead")]
+    good.logs.append(reader)
+    assert kinds(good) == {"reset"}
+    good.faults.append(Fault(19, checker.EMPTIED, "", 20))
+    assert kinds(good) == set()
+    reader.resets[0].reason = "malformed"
+    assert kinds(good) == {"reset"}
+
+
+def test_after_a_reset_a_reader_must_get_what_follows(good: Record) -> None:
+    good.faults.append(Fault(19, checker.EMPTIED, "", 20))
+    reader = log(every_room=True)
+    reader.segments.append(Segment({}, [event(1), event(3)]))
+    good.logs.append(reader)
+    assert kinds(good) == {"reader: gap"}
+
+
+def test_an_error_in_a_log_is_a_violation_unless_it_was_to_be_expected(good: Record) -> None:
+    gone = 'level=error event=archive_failed exception="Traceback … NOGROUP No such key"'
+    good.outputs = {"worker1": f"level=info event=ready\n{gone}\n"}
+    assert kinds(good) == {"output"}
+    good.faults.append(Fault(0, checker.EMPTIED, "", 1))
+    assert kinds(good) == set()
+    good.outputs["web1"] = "level=error event=failed path=/api"
+    assert kinds(good) == {"output"}
+
+
+def test_what_else_went_wrong_is_a_violation(good: Record) -> None:
+    good.troubles.append("a POST got 500")
+    assert kinds(good) == {"trouble"}

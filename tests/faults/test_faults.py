@@ -1,0 +1,39 @@
+"""A minute of the fault suite, always the same one, and what it stands on."""
+
+import asyncio
+from itertools import islice
+from pathlib import Path
+
+import harness
+import pytest
+
+from faults import checker, nemesis, report, run, seeded
+
+SEED = 1
+
+
+@pytest.mark.faults
+def test_a_minute_of_faults_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
+    options = run.Options(seed=SEED, seconds=60)
+    record = asyncio.run(run.run(options, tmp_path))
+    violations = checker.check(record)
+    text = report.told(options, record, violations)
+    print(text)  # noqa: T201  (for `pytest -s`)
+    if violations:
+        report.keep(harness.ROOT / "var" / "faults" / f"test-seed-{SEED}", record, violations, text)
+    assert not violations, text
+    assert len(record.faults) > 5
+    assert any(send.answers for send in record.sends)
+
+
+def test_a_seed_names_the_same_faults_each_time() -> None:
+    kinds = ["a", "b", "c"]
+    steps = [list(islice(nemesis.plan(seed, kinds), 30)) for seed in (1, 1, 2)]
+    assert steps[0] == steps[1] != steps[2]
+    for start in range(0, 30, len(kinds)):
+        assert sorted(step.kind for step in steps[0][start : start + len(kinds)]) == kinds
+
+
+@pytest.mark.parametrize("bug", seeded.BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+def test_a_seeded_bug_still_fits_the_code(bug: seeded.Bug, tmp_path: Path) -> None:
+    bug.applied(harness.ROOT, tmp_path / "tree")

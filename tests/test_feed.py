@@ -1,0 +1,68 @@
+"""The feed's tail, over a Redis that is played: what a process misses while it sleeps."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from quartchat import feed as feeds
+from quartchat.events import Control, Event, FeedId, Position, RoomId
+
+LANE = (0,)
+
+
+def event(n: int) -> Event:
+    return Event(RoomId(1), n, "message", b"{}", FeedId(n), n)
+
+
+class Played:
+    """One partition whose entries are numbered 1, 2, …; `cut` of them are gone."""
+
+    lanes = (LANE,)
+
+    def __init__(self, last: int) -> None:
+        self.last, self.cut = last, 0
+        self.asleep = asyncio.Event()
+        self.awake = asyncio.Event()
+
+    async def tail(self, position: Position, _lane: Any) -> list[tuple[int, Event | Control]]:
+        after = max(position[0], self.cut)
+        if self.last == position[0]:
+            self.asleep.set()
+            await self.awake.wait()
+            await asyncio.sleep(0.01)
+            after = max(position[0], self.cut)
+        return [(0, event(n)) for n in range(after + 1, self.last + 1)]
+
+    async def position(self, _lane: Any = None) -> Position:
+        return (FeedId(self.last),)
+
+    async def trimmed(self, _partition: int) -> FeedId:
+        return FeedId(self.cut)
+
+
+@pytest.mark.parametrize(("cut", "expected"), [(7, ["from 7", 8, 9]), (2, [4, 5, 6, 7, 8, 9])])
+def test_what_comes_after_a_sleep_is_looked_at_before_it_is_believed(
+    monkeypatch: pytest.MonkeyPatch, cut: int, expected: list[Any]
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(feeds, "monotonic", lambda: now[0])
+
+    async def scenario() -> list[Any]:
+        redis = Played(last=3)
+        feed = feeds.Feed(redis)  # type: ignore[arg-type]
+        told: list[Any] = []
+        feed.listen(
+            lambda entries: told.extend(entry.n for _, entry in entries),  # type: ignore[union-attr]
+            lambda position: told.append(f"from {position[0]}"),
+        )
+        feed.start()
+        await redis.asleep.wait()
+        now[0] += 10  # stopped, while others wrote, and a worker cut
+        redis.last, redis.cut = 9, cut
+        redis.awake.set()
+        await asyncio.sleep(0.05)
+        await feed.stop()
+        return told
+
+    assert asyncio.run(scenario()) == ["from 3", *expected]
