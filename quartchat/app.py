@@ -187,7 +187,7 @@ def _guard(app: Quart) -> None:
             headers["Connection"] = "close"
         route = asked.url_rule.rule if asked.url_rule else "none"
         method = asked.method if asked.method in METHODS else "other"
-        metrics.REQUESTS.labels(method, route, response.status_code).observe(
+        metrics.request(method, route, response.status_code).observe(
             perf_counter() - g.get("started", perf_counter())
         )
         return response

@@ -18,7 +18,7 @@ from quartchat.store import events as archive
 from quartchat.stream import Lane, Streams
 
 BATCH = 500  # entries of one commit
-PACE_S = 0.1  # between batches, where events come one after the other
+PACE_S = 0.25  # between batches, where events come one after the other
 CLAIM_EVERY_S = 5.0  # how often a worker looks for what a dead one left
 RECENT_ROOMS = 1000  # whose end is compared with SQL when Redis comes back
 CLAIM_IDLE_S = 15.0  # how long a worker may take for a batch before others take it over

@@ -35,8 +35,9 @@ _PLAIN = re.compile(r"[^\W\d_](?:[^\W_]|[ .,;:?'\"()/@%+=-](?!$))*[.?]?")
 
 def render(body: str) -> str:
     """Render a body; never raises, never lets a script, a style or a foreign tag through."""
-    if _PLAIN.fullmatch(body):
-        return f"<p>{body}</p>"
+    text = body.rstrip(" ")
+    if _PLAIN.fullmatch(text):
+        return f"<p>{text}</p>"
     return _render(body)
 
 

@@ -16,9 +16,9 @@ PACKAGE = ROOT / "quartchat"
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
     redis_url
-    config errors events sse markup cache metrics stepping log process
+    config errors events sse markup cache metrics stepping log process heads
     outlet tcp
-    fastlane tasks sends redis_client records
+    http1 tasks sends redis_client records
     cluster
     engines
     store.models
@@ -45,7 +45,7 @@ FLOORS = """
 # Any module may name these: a version, and a package without code.
 GROUND = {"", "routes"}
 MAY_IMPORT_QUART = {"auth", "openapi", "connection", "app"}
-MAY_IMPORT_HYPERCORN = {"fastlane", "connection", "app", "tcp", "server"}
+MAY_IMPORT_HYPERCORN = {"http1", "connection", "app", "tcp", "server"}
 
 
 def modules() -> dict[str, Path]:

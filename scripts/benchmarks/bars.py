@@ -216,7 +216,7 @@ BARS: dict[str, tuple[Bar, ...]] = {
             )
             for server, hypercorn in (
                 ("empty route", "Hypercorn as it comes"),
-                ("empty, our tcp", "Hypercorn with quartchat/tcp.py"),
+                ("empty, our HTTP", "Hypercorn with quartchat/http1.py"),
             )
             for text, figure, count in (
                 (f"≥ 0.75 of an empty route's answers per second, {hypercorn}", "rate", ""),
