@@ -29,6 +29,7 @@ from quartchat.events import (
 from quartchat.feed import Feed
 from quartchat.history import Page
 from quartchat.records import Head
+from quartchat.signals import Marker
 from quartchat.store import events as archive
 from quartchat.store import rooms
 from quartchat.store.rooms import RoomRow
@@ -134,15 +135,17 @@ class Chat:
         following = found[limit - 1][0].id if len(found) > limit else None
         return found[:limit], following
 
-    async def read(self, user: User, room_id: RoomId, n: int) -> None:
-        """Note that the user has read the room up to event `n`."""
+    async def read(self, user: User, room_id: RoomId, n: int) -> Marker | None:
+        """Note that the user has read the room up to event `n`; None if that is nothing new."""
         await self.seat(user, room_id)
         head = await history.head(self._streams, room_id, user.id)
         n = min(n, head.n)
-        if n > head.read_id:
-            messages = await self._messages_up_to(room_id, n)
-            await store.run(rooms.mark_read, user.id, room_id, n, messages)
-            await self._streams.mark(room_id, user.id, n, messages)
+        if n <= head.read_id:
+            return None
+        messages = await self._messages_up_to(room_id, n)
+        await store.run(rooms.mark_read, user.id, room_id, n, messages)
+        await self._streams.mark(room_id, user.id, n, messages)
+        return Marker(room_id, user.id, n, max(0, head.messages - messages), 0)
 
     # -- messages
 

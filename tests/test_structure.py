@@ -17,8 +17,8 @@ PACKAGE = ROOT / "quartchat"
 FLOORS = """
     redis_url
     config errors events sse markup cache metrics stepping log process
-    outlet tcp
-    fastlane tasks sends redis_client records
+    outlet tcp signals
+    fastlane tasks sends redis_client records live
     cluster
     engines
     store.models
@@ -28,12 +28,13 @@ FLOORS = """
     store.events
     stream recent
     history feed acks
-    pages readers auth chat archive
-    beats flush losses
+    pages readers auth chat archive presence
+    beats flush losses awareness
+    herald
     hub
     routes.http
     routes.access
-    routes.accounts routes.rooms routes.messages routes.events routes.ops
+    routes.accounts routes.rooms routes.messages routes.events routes.awareness routes.ops
     routes.pages
     openapi connection
     app

@@ -14,6 +14,7 @@ from werkzeug.routing import BaseConverter
 
 from quartchat import errors
 from quartchat.auth import Auth, Cookie
+from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.feed import Feed
@@ -71,6 +72,7 @@ class Services:
     auth: Auth
     chat: Chat
     hub: Hub
+    awareness: Awareness
 
 
 def services() -> Services:
