@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from quartchat import errors, events, history, markup, metrics, sends, store, stream
+from quartchat import errors, events, history, metrics, sends, store, stream
 from quartchat.acks import Acks
 from quartchat.cache import Cache
 from quartchat.config import Config
@@ -28,6 +28,7 @@ from quartchat.events import (
 )
 from quartchat.feed import Feed
 from quartchat.history import Page
+from quartchat.mentions import Mentions
 from quartchat.records import Head
 from quartchat.signals import Marker
 from quartchat.store import events as archive
@@ -56,6 +57,7 @@ class Chat:
 
     def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
         self._streams = streams
+        self._mentions = Mentions(feed)
         self._acks = Acks() if config.ack == "archived" else None
         self._seats: Cache[tuple[UserId, RoomId], RoomRow] = Cache(
             size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
@@ -159,9 +161,11 @@ class Chat:
         await self.seat(user, room_id)
         if reply_to is not None:
             await self._message(room_id, reply_to, "reply_to")
+        content = await self._mentions.content(room_id, body)
         message = Message(
-            id=0, room_id=room_id, author=user, body=body, html=markup.render(body),
+            id=0, room_id=room_id, author=user, body=body, html=content.html,
             created_at=events.now(), client_id=client_id, reply_to=reply_to,
+            mentions=content.mentions,
         )  # fmt: skip
         sent_ms = None if client_id is None else sends.made_ms(client_id)
         draft = Draft(

@@ -71,6 +71,7 @@ class Message(msgspec.Struct, frozen=True):
     client_id: str | None = None
     reply_to: int | None = None
     reactions: list[Reaction] = []
+    mentions: list[UserId] = []
 
 
 class Room(msgspec.Struct, frozen=True):

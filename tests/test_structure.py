@@ -28,6 +28,7 @@ FLOORS = """
     store.events
     stream recent
     history feed acks
+    mentions
     pages readers auth chat archive presence
     beats flush losses awareness
     herald

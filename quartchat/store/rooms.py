@@ -132,6 +132,16 @@ def rooms_of(user_ids: Collection[UserId]) -> dict[UserId, list[RoomId]]:
     return found
 
 
+def named(room_id: RoomId, usernames: Collection[str]) -> dict[str, UserId]:
+    """Return those members of a room whose usernames are given."""
+    rows: Any = (
+        Member.select(Account.username, Account.id)
+        .join(Account)
+        .where(Member.room == room_id, Member.state.in_(PRESENT), Account.username.in_(usernames))
+    )
+    return dict(rows.tuples())
+
+
 def start_join(user_id: UserId, room_id: RoomId) -> Owed:
     """Put an account into a room, or say how it stands there already."""
     with transaction():
