@@ -25,10 +25,11 @@ FLOORS = """
     store
     store.accounts
     store.rooms
+    store.mentions
     store.events
     stream recent
     history feed acks
-    mentions
+    mentions unread
     pages readers auth chat archive presence
     beats flush losses awareness
     herald

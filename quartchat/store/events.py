@@ -10,7 +10,7 @@ from typing import Any
 import peewee as pw
 
 from quartchat.events import Event, FeedId, RoomId, UserId
-from quartchat.store import models, rooms, transaction
+from quartchat.store import mentions, models, rooms, transaction
 
 ROOMS_PER_QUERY = 100  # SQLite takes at most 500 terms in a compound SELECT
 ROWS_PER_INSERT = 100  # SQLite before 3.32 takes at most 999 parameters
@@ -47,6 +47,7 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
         newest: dict[tuple[RoomId, UserId], Event] = {}
         for item in batch:
             if item.event.type == "message":
+                mentions.note(item.event.room_id, item.event.data, changed=False)
                 newest[item.event.room_id, item.author_id] = item.event
         for (room_id, author_id), event in newest.items():
             rooms.mark_read(author_id, room_id, event.n, event.messages)  # who writes has read

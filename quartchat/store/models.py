@@ -87,3 +87,16 @@ class Event(Table):
         """The number is the key; `(author, client_id)` is the slow half of idempotency."""
 
         primary_key = pw.CompositeKey("room_id", "n")
+
+
+class Mention(Table):
+    """Who is mentioned by message `n` of a room and may not have read it."""
+
+    account_id = pw.BigIntegerField()
+    room_id = pw.BigIntegerField()
+    n = pw.BigIntegerField()
+
+    class Meta:
+        """In the order in which a user's are counted."""
+
+        primary_key = pw.CompositeKey("account_id", "room_id", "n")
