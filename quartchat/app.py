@@ -20,6 +20,7 @@ from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.connection import Connection
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.routes import access, accounts, awareness, events, http, messages, ops, pages, rooms
@@ -151,8 +152,9 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
         awareness = Awareness(config, streams, chat, hub.presence)
+        edits = Edits(chat, streams)
         app.extensions["quartchat"] = Services(
-            config, streams, feed, cookie, auth, chat, hub, awareness
+            config, streams, feed, cookie, auth, chat, hub, awareness, edits
         )
         feed.start()
         hub.start()

@@ -5,7 +5,6 @@ looked up anew once its bearer has joined or left.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -13,6 +12,7 @@ from quartchat import markup, store
 from quartchat.cache import Cache
 from quartchat.events import NOBODY, Control, Event, MemberEvent, Position, RoomId, UserId
 from quartchat.feed import Feed
+from quartchat.fold import Content
 from quartchat.store import rooms
 
 NAMES_CACHED = 50_000  # also those that are nobody's
@@ -21,14 +21,6 @@ NAME_TTL_S = 60  # and at once where the membership changes
 Name = tuple[RoomId, str]
 
 _decode_member = msgspec.json.Decoder(MemberEvent).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A body as it is shown, and the members that it mentions, in their order in it."""
-
-    html: str
-    mentions: list[UserId]
 
 
 class Mentions:

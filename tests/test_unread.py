@@ -97,6 +97,39 @@ def test_the_count_is_right_before_and_after_the_archive_and_a_restart(
     assert counts(bob, room) == (4, 4)
 
 
+def test_edits_and_deletions_count_before_and_after_they_are_archived(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room()
+    bob.join(room)
+    path = f"/api/chat/rooms/{room['id']}/messages"
+    ids = [ann.say(room, f"@{bob.name} {word}")["id"] for word in ("edited", "deleted", "kept")]
+    ids.append(ann.say(room, "named later")["id"])
+    archived(server, room, ids[-1])
+    assert counts(bob, room) == (4, 3)
+    server.worker.terminate()
+    assert ann.patch(f"{path}/{ids[0]}", {"body": "nobody"}).status_code == 200
+    assert ann.delete(f"{path}/{ids[1]}").status_code == 204
+    assert ann.patch(f"{path}/{ids[3]}", {"body": f"@{bob.name}"}).status_code == 200
+    assert ann.put(f"{path}/{ids[2]}/reactions/%F0%9F%91%8D").status_code == 200
+    last = ids[-1] + 4
+    for restart in (server.web.restart, server.worker.start, server.web.restart):
+        assert counts(bob, room) == (4, 2)
+        restart()
+        server.wait_until_ready()
+        if server.worker.running:
+            archived(server, room, last)
+    assert counts(bob, room) == (4, 2)
+    with harness.sql(server.database_url) as sql:
+        rows = sql.execute(f"SELECT n FROM mention WHERE room_id = {room['id']} ORDER BY n")  # noqa: S608
+        assert [n for (n,) in rows] == [ids[2], ids[3]]
+        assert bob.post(f"/api/chat/rooms/{room['id']}/read", {"id": last}).status_code == 204
+        assert not sql.execute("SELECT n FROM mention")
+    assert counts(bob, room) == (0, 0)
+
+
 def test_nobody_needs_to_know_how_many_hundreds_there_are(server: harness.Server) -> None:
     ann, bob = server.user("ann"), server.user("bob")
     room = ann.room()

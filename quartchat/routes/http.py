@@ -17,6 +17,7 @@ from quartchat.auth import Auth, Cookie
 from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.store.accounts import SessionRow
@@ -73,6 +74,7 @@ class Services:
     chat: Chat
     hub: Hub
     awareness: Awareness
+    edits: Edits
 
 
 def services() -> Services:
