@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic, perf_counter
+from typing import NamedTuple
 
 import structlog
 
@@ -49,6 +50,26 @@ class _Batch:
         return b"".join(frame for user, frame in self._frames if user != user_id)
 
 
+class _Changed(NamedTuple):
+    """When a room's presence changed last, and by whom: one's own coming is no news to one."""
+
+    round: int = 0
+    user_id: UserId = NOBODY  # who alone changed then
+    before: int = 0  # the last round with a change by anybody else
+
+    def by(self, users: Collection[UserId], number: int) -> "_Changed":
+        if len(users) > 1:
+            return _Changed(number, NOBODY, number)
+        (user_id,) = users
+        return _Changed(number, user_id, self.before if user_id == self.user_id else self.round)
+
+    def round_for(self, user_id: UserId) -> int:
+        return self.before if user_id == self.user_id else self.round
+
+
+_NEVER = _Changed()
+
+
 class Herald:
     """Writes signals in rounds: few for many people who type or come at once."""
 
@@ -65,7 +86,7 @@ class Herald:
         self._presence: defaultdict[RoomId, dict[UserId, bool]] = defaultdict(dict)
         self._presence_at = 0.0  # when changes may be told again
         self._round = 1
-        self._changed: dict[RoomId, int] = {}  # the last round with changes of presence
+        self._changed: dict[RoomId, _Changed] = {}
         self._forgotten = 0  # the last round of what is no more in there
         self._news = asyncio.Event()
 
@@ -79,7 +100,9 @@ class Herald:
         """Tell a stream that is live again whether it missed something."""
         rooms = reader.joined if isinstance(reader, FeedReader) else _room(reader)
         heard, reader.heard = reader.heard, self._round
-        if heard < self._forgotten or any(self._changed.get(r, 0) > heard for r in rooms):
+        if heard < self._forgotten or any(
+            self._changed.get(r, _NEVER).round_for(reader.user_id) > heard for r in rooms
+        ):
             reader.write(MISSED)
 
     # -- signals
@@ -182,7 +205,8 @@ class Herald:
             self._presence_at = monotonic() + PRESENCE_S
             self._round += 1
             for room_id, changes in presence.items():
-                self._changed[room_id] = self._round
+                changed = self._changed.get(room_id, _NEVER)
+                self._changed[room_id] = changed.by(changes, self._round)
                 if len(changes) > PRESENCE:
                     events[room_id].append(Missed(room_id))
                 else:

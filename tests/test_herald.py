@@ -169,6 +169,23 @@ def test_whoever_is_not_live_gets_one_word_later_whatever_was_missed(
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("changes", "missed"),
+    [([ANN], 0), ([ANN, ANN], 0), ([BOB, ANN], 1), ([ANN, BOB], 1), ([BOB, ANN, ANN], 1)],
+)
+def test_nobody_missed_their_own_coming(changes: list[UserId], missed: int) -> None:
+    async def scenario(here: House) -> None:
+        reader, ann = here.reader(ANN, LOBBY)
+        reader.is_live = False
+        for user in changes:
+            here.herald.take([came(user)])
+            await asyncio.sleep(0.15)
+        here.wake(reader)
+        assert ann.events == ["missed"] * missed
+
+    run(scenario)
+
+
 def test_what_happens_in_other_rooms_nobody_missed() -> None:
     async def scenario(here: House) -> None:
         reader, ann = here.reader(ANN, ATTIC)
