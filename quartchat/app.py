@@ -16,13 +16,14 @@ from werkzeug.exceptions import HTTPException
 
 from quartchat import errors, metrics, openapi, redis_client, store
 from quartchat.auth import Auth, Cookie
+from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.connection import Connection
 from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
-from quartchat.routes import access, accounts, events, http, messages, ops, pages, rooms
+from quartchat.routes import access, accounts, awareness, events, http, messages, ops, pages, rooms
 from quartchat.routes.http import Services
 from quartchat.stream import Streams
 
@@ -125,7 +126,7 @@ def create_app(config: Config) -> Quart:
     )
     # It wraps this, to make responses of models; our routes return responses.
     vars(app).pop("make_response")
-    for module in (accounts, rooms, messages, events, pages, ops):
+    for module in (accounts, rooms, messages, events, awareness, pages, ops):
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
     _guard(app)
@@ -150,9 +151,10 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         feed = Feed(streams)
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
+        awareness = Awareness(config, streams, chat, hub.presence)
         edits = Edits(chat, streams)
         app.extensions["quartchat"] = Services(
-            config, streams, feed, cookie, auth, chat, hub, edits
+            config, streams, feed, cookie, auth, chat, hub, awareness, edits
         )
         feed.start()
         hub.start()

@@ -30,10 +30,12 @@ from quartchat.feed import Feed
 from quartchat.history import Page
 from quartchat.mentions import Mentions
 from quartchat.records import Appended, Head, Stale
+from quartchat.signals import Marker
 from quartchat.store import events as archive
-from quartchat.store import rooms
+from quartchat.store import mentions, rooms
 from quartchat.store.rooms import RoomRow
 from quartchat.stream import Draft, Streams
+from quartchat.unread import Unread
 
 SEATS_CACHED = 50_000
 SEAT_TTL_S = 60  # and at once where the membership changes
@@ -57,6 +59,7 @@ class Chat:
     def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
         self._streams = streams
         self.mentions = Mentions(feed)
+        self._unread = Unread(streams, feed)
         self._acks = Acks() if config.ack == "archived" else None
         self._seats: Cache[tuple[UserId, RoomId], RoomRow] = Cache(
             size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
@@ -77,7 +80,8 @@ class Chat:
         row = await store.run(rooms.room, user.id, room_id)
         if row is None:
             raise errors.NotFound
-        return _room(row, await history.head(self._streams, room_id, user.id))
+        room = _room(row, await history.head(self._streams, room_id, user.id))
+        return (await self._unread.counted(user.id, [room]))[0]
 
     async def rooms(
         self,
@@ -100,7 +104,8 @@ class Chat:
         page = rows[:limit]
         _, heads = await history.heads(self._streams, [row.id for row in page], user.id)
         following = (rooms.fold(page[-1].name), page[-1].id) if len(rows) > limit else None
-        return [_room(row, heads[row.id]) for row in page], following, position
+        found = [_room(row, heads[row.id]) for row in page]
+        return await self._unread.counted(user.id, found), following, position
 
     async def join(self, user: User, room_id: RoomId) -> Room:
         """Join a public room; may be repeated. Raises NotFound."""
@@ -136,15 +141,19 @@ class Chat:
         following = found[limit - 1][0].id if len(found) > limit else None
         return found[:limit], following
 
-    async def read(self, user: User, room_id: RoomId, n: int) -> None:
-        """Note that the user has read the room up to event `n`."""
+    async def read(self, user: User, room_id: RoomId, n: int) -> Marker | None:
+        """Note that the user has read the room up to event `n`; None if that is nothing new."""
         await self.seat(user, room_id)
         head = await history.head(self._streams, room_id, user.id)
         n = min(n, head.n)
-        if n > head.read_id:
-            messages = await self._messages_up_to(room_id, n)
-            await store.run(rooms.mark_read, user.id, room_id, n, messages)
-            await self._streams.mark(room_id, user.id, n, messages)
+        if n <= head.read_id:
+            return None
+        messages = await self._messages_up_to(room_id, n)
+        await store.run(mentions.read, user.id, room_id, n, messages)
+        await self._streams.mark(room_id, user.id, n, messages)
+        unread = max(0, head.messages - messages)
+        left = await self._unread.count(user.id, {room_id: n} if unread else {})
+        return Marker(room_id, user.id, n, unread, left.get(room_id, 0))
 
     # -- messages
 

@@ -75,7 +75,10 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Room(msgspec.Struct, frozen=True):
-    """A room as the caller sees it; `unread` counts messages after `read_id`."""
+    """A room as the caller sees it; `unread` counts messages after `read_id`.
+
+    `mentions` counts those of them that mention the caller, up to 100.
+    """
 
     id: RoomId
     name: str
@@ -88,6 +91,7 @@ class Room(msgspec.Struct, frozen=True):
     last_id: int
     read_id: int
     unread: int
+    mentions: int = 0
 
 
 class MemberEvent(msgspec.Struct, frozen=True):
@@ -169,6 +173,11 @@ def pack(entry_id: bytes | str) -> FeedId:
 def unpack(feed: FeedId) -> str:
     """Turn a FeedId back into a Redis entry id."""
     return f"{feed >> _SEQ_BITS}-{feed & ((1 << _SEQ_BITS) - 1)}"
+
+
+def earlier(feed: FeedId, ms: int) -> FeedId:
+    """Return the place in the feed so long before another."""
+    return FeedId(max(0, feed - (ms << _SEQ_BITS)))
 
 
 def reached(position: Position, other: Position) -> bool:

@@ -32,7 +32,9 @@ from quartchat.events import (
 )
 from quartchat.feed import Feed
 from quartchat.flush import Flush, in_turns
+from quartchat.herald import Herald
 from quartchat.pages import Pages
+from quartchat.presence import Presence
 from quartchat.readers import FeedReader, Reader, RoomReader, notice_frame
 from quartchat.recent import Recent
 from quartchat.store import accounts, rooms
@@ -62,16 +64,21 @@ class Hub:
         self._known: dict[RoomId, FeedId] = {}
         self._asking: dict[RoomId, asyncio.Task[None]] = {}
         self._flush = Flush(self.recent, self._rooms, self._readers)
+        self._herald = Herald(self._rooms, self._users, self._flush.feeds)
+        self.presence = Presence(streams, feed)
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._pages = Pages(streams)
         self._beats = Beats(config.heartbeat_s, config.stream_lifetime_s)
         self.draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         feed.listen(self.publish, self._begin)
+        feed.listen_to_signals(self._herald.take, self._herald.missed)
 
     def start(self) -> None:
         """Begin to flush and to beat."""
         self._spawn(self._flush.run())
+        self._spawn(self._herald.run())
+        self._spawn(self.presence.run())
         self._spawn(self._beat_for_ever())
 
     async def drain(self, grace_s: float) -> None:
@@ -86,6 +93,7 @@ class Hub:
     async def stop(self) -> None:
         """End the hub's own tasks."""
         await tasks.end(*self._tasks)
+        await self.presence.stop()
 
     # -- opening and closing
 
@@ -127,7 +135,10 @@ class Hub:
             raise errors.Unauthenticated
 
     def _attach(self, reader: Reader) -> None:
+        if reader.user_id not in self._users:
+            self.presence.came(reader.user_id)
         self._users.setdefault(reader.user_id, set()).add(reader)
+        self._herald.begin(reader)
         self._empty.clear()
         if isinstance(reader, RoomReader):
             self._rooms.setdefault(reader.room_id, set()).add(reader)
@@ -143,6 +154,7 @@ class Hub:
         mine.discard(reader)
         if not mine:
             del self._users[reader.user_id]
+            self.presence.went(reader.user_id)
             if not self._users:
                 self._empty.set()
         if isinstance(reader, RoomReader):
@@ -160,6 +172,7 @@ class Hub:
     def live(self, reader: Reader) -> None:
         """Write to a reader from now on."""
         self._flush.live(reader)
+        self._herald.live(reader)
 
     async def head(self, room_id: RoomId, *, fresh: bool = False) -> tuple[int, FeedId]:
         """Return a room's last number, and the end of the feed when Redis was asked for it.
@@ -271,6 +284,8 @@ class Hub:
 
     def _member(self, event: Event) -> None:
         user_id = _decode_member(event.data).user.id
+        if event.type == "member.join" and user_id in self._users:
+            self.presence.joined(user_id, event.room_id)
         for reader in list(self._users.get(user_id, ())):
             if event.type == "member.join":
                 self._add(reader, event.room_id, event.n)

@@ -16,6 +16,7 @@ from werkzeug.routing import BaseConverter
 from quartchat import __version__
 from quartchat.events import MemberEvent, Message, ReactionEvent, RoomId
 from quartchat.routes.http import MAX_ID, NumberConverter
+from quartchat.signals import Marker, Missed, Presence, Typing
 
 DESCRIPTION = """
 Real-time chat: REST in, Server-Sent Events out.
@@ -111,6 +112,10 @@ EVENTS: dict[str, tuple[type, bool, str]] = {
     "reaction.remove": (ReactionEvent, True, "both"),
     "member.join": (MemberEvent, True, "both"),
     "member.leave": (MemberEvent, True, "both"),
+    "typing": (Typing, False, "both"),
+    "presence": (Presence, False, "both"),
+    "read": (Marker, False, "both"),
+    "missed": (Missed, False, "both"),
     "heartbeat": (Heartbeat, False, "both"),
     "reset": (Reset, False, "both"),
     "room.added": (RoomAdded, False, "all"),
@@ -137,6 +142,7 @@ NO_CONTENT = {
     ("/api/tokens/{token}", "delete"),
     ("/api/chat/rooms/{room}/leave", "post"),
     ("/api/chat/rooms/{room}/read", "post"),
+    ("/api/chat/rooms/{room}/typing", "post"),
     ("/api/chat/rooms/{room}/messages/{message}", "delete"),
 }
 PROBLEM = {

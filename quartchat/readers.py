@@ -51,8 +51,8 @@ class Reader:
     """One open stream of one session."""
 
     __slots__ = (
-        "_farewell", "_home", "_notices", "_out", "_parked", "ends", "is_live", "seq", "session",
-        "slot", "user_id",
+        "_farewell", "_home", "_notices", "_out", "_parked", "ends", "heard", "is_live", "seq",
+        "session", "slot", "user_id",
     )  # fmt: skip
 
     def __init__(self, home: Home, session: str, user_id: UserId) -> None:
@@ -61,6 +61,7 @@ class Reader:
         self.ends = float("inf")  # on the monotonic clock
         self.slot = 0  # in the hub's timer wheel
         self.seq = 0  # of the log when it went live
+        self.heard = 0  # the last round of signals that it has had, see `herald`
         self.is_live = False  # whether the hub writes to it
         self._home = home
         self._out: Outlet | None = None

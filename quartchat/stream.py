@@ -12,6 +12,7 @@ ever, and nothing is removed that is not in SQL. It knows nothing of users' righ
     order:{p}:<id>  zset     the same messages' ids by the number of the last change
     sent:{p}:<room>:<author>:<key>  string   "<n>:<hash>", the fast half of idempotency
     feed:{p}        stream   everything that happens in the partition, and control entries
+    live:{p} and who is online: see `live`
 """
 
 import asyncio
@@ -23,9 +24,10 @@ from pathlib import Path
 import msgspec
 from redis import exceptions
 
-from quartchat import engines, events, records
+from quartchat import engines, events, live, records
 from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId
 from quartchat.records import SENT_TTL_S, Appended, Draft, Head, Standing
+from quartchat.signals import Signal
 
 # A tail waits so long for news; must stay below redis_client.TIMEOUT_S.
 BLOCK_S = 1.0
@@ -58,6 +60,7 @@ class Streams:
         self._tail = engines.connect(url, connections=1 + len(self.lanes))
         self._appends = engines.pipelined(self._redis, _scripts["append"], replicated=replicated)
         self._script = {name: self._redis.register_script(text) for name, text in _scripts.items()}
+        self.live = live.Live(self._redis, self.partition)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -231,18 +234,31 @@ class Streams:
         replies = await asyncio.gather(*(script(keys=[_feed(p)], args=[""]) for p in lane))
         return tuple(events.pack(last) for last, _ in replies)
 
-    async def tail(self, position: Position, lane: Lane) -> list[tuple[int, Event | Control]]:
-        """Wait up to `BLOCK_S` for (partition, entry) after `position`, in feed order."""
+    async def tail(
+        self, position: Position, heard: dict[int, FeedId], lane: Lane
+    ) -> tuple[list[tuple[int, Event | Control]], list[Signal]]:
+        """Wait up to `BLOCK_S` for (partition, entry) after `position`, in feed order.
+
+        Also for signals after the places in `heard`, which move on.
+        """
+        feeds = {_feed(p): events.unpack(position[p]) for p in lane}
+        lives = {live.key(p): events.unpack(heard[p]) for p in lane}
         reply = await self._tail.xread(
-            {_feed(p): events.unpack(position[p]) for p in lane},
+            feeds | lives,
             count=1000,  # about what one flush can carry; more waits in Redis
             block=int(BLOCK_S * 1000),
         )
-        return [
+        found: list[Signal] = []
+        for p in lane:
+            if (told := reply.get(live.key(p).encode())) is not None:
+                heard[p], more = live.read(told)
+                found += more
+        entries = [
             (partition, records.feed_entry(*entry))
             for partition in lane
             for entry in reply.get(_feed(partition).encode(), ())
         ]
+        return entries, found
 
     async def read_feed(self, partition: int, after: FeedId, limit: int) -> list[Event | Control]:
         """Return up to `limit` feed entries after `after`."""

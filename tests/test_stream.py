@@ -93,8 +93,9 @@ async def take(streams: Streams, consumer: str, limit: int) -> list[tuple[int, l
 
 async def tail(streams: Streams, position: Position) -> list[tuple[int, Event | Control]]:
     """What follows a position in all partitions."""
-    lanes = (streams.tail(position, lane) for lane in streams.lanes)
-    return [entry for lane in await asyncio.gather(*lanes) for entry in lane]
+    heard = dict.fromkeys(range(streams.partitions), FeedId(0))
+    lanes = (streams.tail(position, heard, lane) for lane in streams.lanes)
+    return [entry for entries, _ in await asyncio.gather(*lanes) for entry in entries]
 
 
 async def everything(streams: Streams, room_id: RoomId = LOBBY) -> list[int]:
@@ -647,7 +648,8 @@ def test_rooms_spread_over_the_partitions_and_stay_there(valkey: harness.Valkey)
 def test_a_redis_that_is_away_is_said_to_be(run: Run[Any]) -> None:
     async def scenario() -> None:
         streams = Streams(f"redis://127.0.0.1:{harness.free_port()}/0", 1)
-        for attempt in (streams.ping(), streams.append(draft()), streams.tail((FeedId(0),), (0,))):
+        tail = streams.tail((FeedId(0),), {0: FeedId(0)}, (0,))
+        for attempt in (streams.ping(), streams.append(draft()), tail):
             with pytest.raises(redis_client.AWAY):
                 await attempt
         await streams.close()

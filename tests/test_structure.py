@@ -18,26 +18,28 @@ PACKAGE = ROOT / "quartchat"
 FLOORS = """
     redis_url
     config errors events sse markup cache metrics stepping log process heads
-    outlet tcp emoji
+    outlet tcp emoji signals
     fold
-    http1 tasks sends redis_client records
+    http1 tasks sends redis_client records live
     cluster
     engines
     store.models
     store
     store.accounts
     store.rooms store.changes
+    store.mentions
     store.events
     stream recent
     history feed acks
-    mentions
-    pages readers auth chat archive
-    edits
+    mentions unread
+    pages readers auth chat archive presence
+    edits awareness
     beats flush losses
+    herald
     hub
     routes.http
     routes.access
-    routes.accounts routes.rooms routes.messages routes.events routes.ops
+    routes.accounts routes.rooms routes.messages routes.events routes.awareness routes.ops
     routes.pages
     openapi connection
     app

@@ -14,6 +14,7 @@ from werkzeug.routing import BaseConverter
 
 from quartchat import errors
 from quartchat.auth import Auth, Cookie
+from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.edits import Edits
@@ -72,6 +73,7 @@ class Services:
     auth: Auth
     chat: Chat
     hub: Hub
+    awareness: Awareness
     edits: Edits
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import peewee as pw
 
 from quartchat.events import Event, FeedId, RoomId, UserId
-from quartchat.store import changes, models, rooms, transaction
+from quartchat.store import changes, mentions, models, rooms, transaction
 from quartchat.store.changes import State
 
 ROOMS_PER_QUERY = 100  # SQLite takes at most 500 terms in a compound SELECT
@@ -49,9 +49,11 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
         changes.lock(alone=any(item.about is not None for item in batch))
         clashes = _insert(batch)
         refused = {(clash.room_id, clash.n) for clash in clashes if clash.what == "number"}
-        changes.apply(
+        standing = changes.apply(
             [_state(item) for item in batch if (item.event.room_id, item.event.n) not in refused]
         )
+        for state in standing:
+            mentions.note(state.room_id, state.data, changed=state.type != "message")
         newest: dict[tuple[RoomId, UserId], Event] = {}
         for item in batch:
             if item.event.type == "message":

@@ -114,3 +114,16 @@ class Edit(Table):
         """By message."""
 
         primary_key = pw.CompositeKey("room_id", "about", "n")
+
+
+class Mention(Table):
+    """Who is mentioned by message `n` of a room and may not have read it."""
+
+    account_id = pw.BigIntegerField()
+    room_id = pw.BigIntegerField()
+    n = pw.BigIntegerField()
+
+    class Meta:
+        """In the order in which a user's are counted."""
+
+        primary_key = pw.CompositeKey("account_id", "room_id", "n")

@@ -110,6 +110,28 @@ def members(room_id: RoomId, after: UserId, limit: int) -> list[tuple[User, Role
     return [(accounts.user(row.account), row.role) for row in rows]
 
 
+def member_ids(room_id: RoomId, after: UserId, limit: int) -> list[UserId]:
+    """Return who is in a room, by account id; as `members`, without what they are called."""
+    rows: Any = (
+        Member.select(Member.account)
+        .where(Member.room == room_id, Member.state.in_(PRESENT), Member.account > after)
+        .order_by(Member.account)
+        .limit(limit)
+    )
+    return [user_id for (user_id,) in rows.tuples()]
+
+
+def rooms_of(user_ids: Collection[UserId]) -> dict[UserId, list[RoomId]]:
+    """Return the rooms of some accounts: every one of these, also if it has none."""
+    found: dict[UserId, list[RoomId]] = {user_id: [] for user_id in user_ids}
+    rows: Any = Member.select(Member.account, Member.room).where(
+        Member.account.in_(list(user_ids)), Member.state.in_(PRESENT)
+    )
+    for user_id, room_id in rows.tuples():
+        found[user_id].append(room_id)
+    return found
+
+
 def named(room_id: RoomId, usernames: Collection[str]) -> dict[str, UserId]:
     """Return those members of a room whose usernames are given."""
     rows: Any = (

@@ -19,6 +19,7 @@ AGAIN_S = (0.05, 0.5)  # before a reader comes back
 RESTLESS_S = (0.3, 3.0)  # a restless reader's connections last so long
 AWAY_S = (10.0, 20.0)  # a reader that goes away stays so long, some windows of its room
 SLOW_S = (1.0, 5.0)  # a slow reader looks away so long, less than makes the server give up,
+UNNUMBERED = {"heartbeat", "presence", "missed"}  # may come at any moment, and promise nothing
 SLOW = 0.003  # after one event in some hundreds
 DEAF_S = 20.0  # a deaf reader keeps its connection so long; the server gives up before
 
@@ -90,7 +91,7 @@ class Reader:
             self._reset(data, at)
         elif id_ is not None:
             self._take(record.event(kind, data, at), id_)
-        elif kind != "heartbeat":
+        elif kind not in UNNUMBERED:
             notes.troubles.append(f"{self.log.name} got {kind} {data} at {at} s")
 
     def _begin(self, ready: dict[str, Any]) -> None:
