@@ -21,7 +21,8 @@ from quartchat.config import Config
 from quartchat.connection import Connection
 from quartchat.feed import Feed
 from quartchat.hub import Hub
-from quartchat.routes import access, accounts, events, http, messages, ops, pages, rooms
+from quartchat.people import People
+from quartchat.routes import access, accounts, events, http, messages, ops, pages, people, rooms
 from quartchat.routes.http import Services
 from quartchat.stream import Streams
 
@@ -124,7 +125,7 @@ def create_app(config: Config) -> Quart:
     )
     # It wraps this, to make responses of models; our routes return responses.
     vars(app).pop("make_response")
-    for module in (accounts, rooms, messages, events, pages, ops):
+    for module in (accounts, people, rooms, messages, events, pages, ops):
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
     _guard(app)
@@ -149,7 +150,9 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         feed = Feed(streams)
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
-        app.extensions["quartchat"] = Services(config, streams, feed, cookie, auth, chat, hub)
+        app.extensions["quartchat"] = Services(
+            config, streams, feed, cookie, auth, chat, hub, People(streams, auth)
+        )
         feed.start()
         hub.start()
 

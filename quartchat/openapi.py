@@ -129,6 +129,8 @@ STREAMS = {"/api/chat/rooms/{room}/events": "room", "/api/chat/events": "all"}
 NO_CONTENT = {
     ("/api/logout", "post"),
     ("/api/tokens/{token}", "delete"),
+    ("/api/me/password", "put"),
+    ("/api/sessions/{session}", "delete"),
     ("/api/chat/rooms/{room}/leave", "post"),
     ("/api/chat/rooms/{room}/read", "post"),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, TypeVar, cast
 
+import limits
 import msgspec
 from quart import Request, Response, current_app, g, request
 from quart_schema import document_querystring, document_request
@@ -18,6 +19,7 @@ from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.feed import Feed
 from quartchat.hub import Hub
+from quartchat.people import People
 from quartchat.store.accounts import SessionRow
 from quartchat.stream import Streams
 
@@ -71,6 +73,7 @@ class Services:
     auth: Auth
     chat: Chat
     hub: Hub
+    people: People
 
 
 def services() -> Services:
@@ -125,6 +128,21 @@ def query(model: type[T]) -> Callable[[Route], Route]:
             return await route(*args, args=found, **kwargs)
 
         return cast("Route", document_querystring(cast("Any", model))(parsed))
+
+    return decorate
+
+
+def limited(rate: str, kind: str) -> Callable[[Route], Route]:
+    """Let each user call a route, and those of the same kind, so often. Raises RateLimited."""
+    parsed = limits.parse(rate)
+
+    def decorate(route: Route) -> Route:
+        @wraps(route)
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            await services().auth.limit(parsed, kind, str(caller().user.id))
+            return await route(*args, **kwargs)
+
+        return cast("Route", counted)
 
     return decorate
 
