@@ -21,9 +21,25 @@ from quartchat.config import Config
 from quartchat.connection import Connection
 from quartchat.feed import Feed
 from quartchat.hub import Hub
+from quartchat.invitations import Invitations
+from quartchat.members import Members
 from quartchat.people import People
-from quartchat.routes import access, accounts, events, http, messages, ops, pages, people, rooms
+from quartchat.routes import (
+    access,
+    accounts,
+    events,
+    http,
+    invitations,
+    members,
+    messages,
+    ops,
+    pages,
+    people,
+    rooms,
+    settings,
+)
 from quartchat.routes.http import Services
+from quartchat.settings import Settings
 from quartchat.stream import Streams
 
 BODY_BYTES = 64 << 10
@@ -51,6 +67,9 @@ DATA_HEADERS = [
 DOCS_POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
+MODULES = (
+    accounts, people, rooms, members, settings, invitations, messages, events, pages, ops,
+)  # fmt: skip
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
 CODES = {
     400: "bad_request",
@@ -83,7 +102,7 @@ class Application(Quart):
             template_folder=str(ROOT / "templates"),
         )
         self.asgi_http_class = Connection.trusting(config.forwarded_allow_ips)
-        self.url_map.converters["number"] = http.NumberConverter
+        self.url_map.converters |= {"number": http.NumberConverter, "token": http.TokenConverter}
         self.url_map.merge_slashes = False  # one path is one resource
         self.session_interface = NoSession()  # type: ignore[assignment]
         self.secret_key = config.secret_key
@@ -125,7 +144,7 @@ def create_app(config: Config) -> Quart:
     )
     # It wraps this, to make responses of models; our routes return responses.
     vars(app).pop("make_response")
-    for module in (accounts, people, rooms, messages, events, pages, ops):
+    for module in MODULES:
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
     _guard(app)
@@ -151,8 +170,10 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
         app.extensions["quartchat"] = Services(
-            config, streams, feed, cookie, auth, chat, hub, People(streams, auth)
-        )
+            config, streams, feed, cookie, auth, chat, hub,
+            People(streams, auth), Members(chat.seats, streams),
+            Settings(chat, streams), Invitations(chat, streams),
+        )  # fmt: skip
         feed.start()
         hub.start()
 

@@ -41,6 +41,8 @@ async def _tell(streams: Streams, what: Tell) -> None:
     )  # fmt: skip
     appended = await streams.append(draft)
     if appended.outcome == "unseeded":
+        if not await store.run(rooms.exists, draft.room_id):  # removed, and its log with it
+            return
         await history.seed(streams, draft.room_id)
         appended = await streams.append(draft)
     if appended.outcome not in ("new", "again"):  # `full`

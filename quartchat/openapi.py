@@ -14,7 +14,7 @@ from quart_schema.openapi import (
 from werkzeug.routing import BaseConverter
 
 from quartchat import __version__
-from quartchat.events import MemberEvent, Message, RoomId
+from quartchat.events import MemberEvent, Message, RoomEvent, RoomId, RoomSummary, User
 from quartchat.routes.http import MAX_ID, NumberConverter
 
 DESCRIPTION = """
@@ -85,9 +85,17 @@ class RoomRemoved(msgspec.Struct):
 
 
 class RoomAdded(msgspec.Struct):
-    """The caller made this room, perhaps in another tab."""
+    """The caller is in this room from now on: made in another tab, or somebody's direct room."""
 
     room_id: RoomId
+
+
+class Invited(msgspec.Struct):
+    """Somebody invites the caller into a room; `id` is the invitation's."""
+
+    id: int
+    room: RoomSummary
+    inviter: User
 
 
 class SessionRevoked(msgspec.Struct):
@@ -105,8 +113,11 @@ EVENTS: dict[str, tuple[type, bool, str]] = {
     "message": (Message, True, "both"),
     "member.join": (MemberEvent, True, "both"),
     "member.leave": (MemberEvent, True, "both"),
+    "member.update": (MemberEvent, True, "both"),
+    "room.update": (RoomEvent, True, "both"),
     "heartbeat": (Heartbeat, False, "both"),
     "reset": (Reset, False, "both"),
+    "invitation": (Invited, False, "all"),
     "room.added": (RoomAdded, False, "all"),
     "room.removed": (RoomRemoved, False, "both"),
     "session.revoked": (SessionRevoked, False, "both"),
@@ -129,7 +140,14 @@ STREAMS = {"/api/chat/rooms/{room}/events": "room", "/api/chat/events": "all"}
 NO_CONTENT = {
     ("/api/logout", "post"),
     ("/api/tokens/{token}", "delete"),
+    ("/api/me", "delete"),
     ("/api/me/password", "put"),
+    ("/api/chat/rooms/{room}", "delete"),
+    ("/api/chat/rooms/{room}/members/{user}", "delete"),
+    ("/api/chat/rooms/{room}/bans/{user}", "put"),
+    ("/api/chat/rooms/{room}/bans/{user}", "delete"),
+    ("/api/chat/rooms/{room}/link", "delete"),
+    ("/api/chat/invitations/{invitation}", "delete"),
     ("/api/sessions/{session}", "delete"),
     ("/api/chat/rooms/{room}/leave", "post"),
     ("/api/chat/rooms/{room}/read", "post"),

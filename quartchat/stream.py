@@ -278,6 +278,10 @@ class Streams:
         """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
         await self._script["trim"](keys=self._keys(room_id), args=[archived, window])
 
+    async def remove(self, room_id: RoomId) -> None:
+        """Forget a room; what is still appended to it is refused, once SQL is asked about it."""
+        await self._redis.delete(*self._keys(room_id))
+
     async def backlog(self) -> int:
         """Return how many entries wait for the archive, delivered to a worker or not."""
         total = 0

@@ -19,7 +19,10 @@ from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.feed import Feed
 from quartchat.hub import Hub
+from quartchat.invitations import Invitations
+from quartchat.members import Members
 from quartchat.people import People
+from quartchat.settings import Settings
 from quartchat.store.accounts import SessionRow
 from quartchat.stream import Streams
 
@@ -62,6 +65,12 @@ class NumberConverter(BaseConverter):
         return int(value)
 
 
+class TokenConverter(BaseConverter):
+    """A link's token in a path."""
+
+    regex = "[A-Za-z0-9_-]{1,64}"
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What one process serves with."""
@@ -74,6 +83,9 @@ class Services:
     chat: Chat
     hub: Hub
     people: People
+    members: Members
+    settings: Settings
+    invitations: Invitations
 
 
 def services() -> Services:
@@ -96,14 +108,19 @@ def body_read(asked: Request) -> bool:
     return BODY_READ in asked.scope
 
 
-def body(model: type[T]) -> Callable[[Route], Route]:
-    """Parse the JSON body into `data`. Raises NotJson, UnsupportedMediaType, ValidationFailed."""
+def body(model: type[T], *, optional: bool = False) -> Callable[[Route], Route]:
+    """Parse the JSON body into `data`; `optional`: none is `{}`.
+
+    Raises NotJson, UnsupportedMediaType, ValidationFailed.
+    """
     decode = msgspec.json.Decoder(model).decode
 
     def decorate(route: Route) -> Route:
         @wraps(route)
         async def parsed(*args: Any, **kwargs: Any) -> Any:
             asked = current_request()
+            if optional and not asked.mimetype:
+                return await route(*args, data=model(), **kwargs)
             if asked.mimetype != "application/json":
                 raise errors.UnsupportedMediaType
             # Quart's way waits with a time-out, in a task of its own.

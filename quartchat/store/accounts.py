@@ -53,7 +53,7 @@ def known(user_id: UserId) -> User | None:
 
 def password_hash(user_id: UserId) -> str:
     """Return the hash of a user's password. Raises `Unauthenticated` if the account is closed."""
-    return str(_open(user_id).password_hash)
+    return str(opened(user_id).password_hash)
 
 
 def add_session(
@@ -65,7 +65,7 @@ def add_session(
     more, and `Unauthenticated` if the account is closed.
     """
     with transaction():
-        account = _open(user_id)
+        account = opened(user_id)
         if password_hash is not None and account.password_hash != password_hash:
             raise errors.InvalidCredentials
         row = Session.create(
@@ -110,7 +110,7 @@ def set_password(user_id: UserId, was: str, password_hash: str, keep: str) -> Ch
     Raises `InvalidCredentials` if it has changed meanwhile.
     """
     with transaction():
-        account = _open(user_id)
+        account = opened(user_id)
         if account.password_hash != was:
             raise errors.InvalidCredentials(field="current_password")
         Account.update(password_hash=password_hash).where(Account.id == user_id).execute()
@@ -120,7 +120,7 @@ def set_password(user_id: UserId, was: str, password_hash: str, keep: str) -> Ch
 def set_display_name(user_id: UserId, display_name: str) -> tuple[User, Chore]:
     """Change what a user is called."""
     with transaction():
-        account = _open(user_id)
+        account = opened(user_id)
         account.display_name, account.display_key = display_name, fold(display_name)
         account.save()
         return user(account), chores.owe(chores.Announce((Control("user", user_id),)))
@@ -146,6 +146,14 @@ def live_sessions(secret_hashes: list[str]) -> set[str]:
     return {row.secret_hash for row in rows}
 
 
+def opened(user_id: UserId) -> Any:
+    """Return an account, in a transaction, that is not closed before this one ends."""
+    row = locked(Account.select().where(Account.id == user_id, Account.closed_at.is_null())).first()
+    if row is None:
+        raise errors.Unauthenticated
+    return row
+
+
 def fold(name: str) -> str:
     """Return the form of a display name that is searched."""
     return name.casefold()[:255]
@@ -154,14 +162,6 @@ def fold(name: str) -> str:
 def user(account: Account) -> User:
     """Turn a row into what others see of it."""
     return User(UserId(account.id), account.username, account.display_name, account.created_at)
-
-
-def _open(user_id: UserId) -> Any:
-    """Return an account, in a transaction, that is not closed before this one ends."""
-    row = locked(Account.select().where(Account.id == user_id, Account.closed_at.is_null())).first()
-    if row is None:
-        raise errors.Unauthenticated
-    return row
 
 
 def _session(row: Session) -> SessionRow:
