@@ -1,9 +1,10 @@
 """The use cases on people: who there is, and what one may change of oneself."""
 
-from quartchat import chores, store
+from quartchat import chores, clearing, store
 from quartchat.auth import Auth
 from quartchat.events import User, UserId
 from quartchat.store import accounts, people
+from quartchat.store import clearing as closing
 from quartchat.stream import Streams
 
 
@@ -28,3 +29,14 @@ class People:
         self._auth.forget(user.id)
         await chores.pay(self._streams, chore)
         return renamed
+
+    async def close(self, user: User, password: str) -> None:
+        """Close a user's account for ever; what it wrote stays, without its name.
+
+        Raises InvalidCredentials.
+        """
+        hashed = await self._auth.check_password(user, password, "password")
+        told, _ = await store.run(closing.close, user.id, hashed)
+        self._auth.forget(user.id)
+        await chores.pay(self._streams, told)
+        await clearing.leave_rooms(self._streams, user.id)  # the rest is a worker's

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import msgspec
+import quart_auth
 from quart import Blueprint, Response
 from quart_schema import document_response, tag
 
@@ -27,6 +28,12 @@ class NewPassword(msgspec.Struct, forbid_unknown_fields=True):
 
     current_password: Annotated[http.Text, msgspec.Meta(max_length=256)]
     new_password: Annotated[http.Text, msgspec.Meta(max_length=72)]
+
+
+class Password(msgspec.Struct, forbid_unknown_fields=True):
+    """The password, as what is asked for cannot be undone."""
+
+    password: Annotated[http.Text, msgspec.Meta(max_length=256)]
 
 
 class SignedIn(msgspec.Struct):
@@ -79,6 +86,20 @@ async def set_password(data: NewPassword) -> Response:
     """Change the caller's password. Every other session ends, everywhere, at once; tokens stay."""
     new = password(data.new_password, "new_password")
     await http.services().auth.set_password(http.caller(), data.current_password, new)
+    return http.nothing()
+
+
+@blueprint.delete("/me")
+@tag(["Accounts"])
+@http.body(Password)
+async def close(data: Password) -> Response:
+    """Delete the caller's account, for ever. Its messages stay, without its name.
+
+    All its sessions and tokens end. It leaves its rooms; one that it alone owned goes to the
+    oldest moderator, or else the oldest member. Its direct rooms are archived.
+    """
+    await http.services().people.close(http.caller().user, data.password)
+    quart_auth.logout_user()
     return http.nothing()
 
 
