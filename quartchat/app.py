@@ -19,6 +19,7 @@ from quartchat.auth import Auth, Cookie
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.connection import Connection
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.invitations import Invitations
@@ -172,7 +173,7 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         app.extensions["quartchat"] = Services(
             config, streams, feed, cookie, auth, chat, hub,
             People(streams, auth), Members(chat.seats, streams),
-            Settings(chat, streams), Invitations(chat, streams),
+            Settings(chat, streams), Invitations(chat, streams), Edits(chat, streams),
         )  # fmt: skip
         feed.start()
         hub.start()

@@ -18,7 +18,8 @@ the status number; one handler in `app` turns any of these into a problem docume
     │   ├── UsernameTaken       409 username_taken
     │   ├── RoomNameTaken       409 room_name_taken
     │   ├── LastOwner           409 last_owner
-    │   └── AlreadyMember       409 already_member
+    │   ├── AlreadyMember       409 already_member
+    │   └── TooManyReactions    409 too_many_reactions
     ├── ValidationFailed        422 validation_failed
     │   └── IdempotencyMismatch 422 idempotency_mismatch
     ├── RateLimited             429 rate_limited
@@ -81,7 +82,7 @@ class Banned(Forbidden):
 
 
 class RoomArchived(Forbidden):
-    """The room may be read, and nothing in it may change."""
+    """The room may be read, and nobody writes in it; what is deleted is deleted there, too."""
 
     status, code, title = 403, "room_archived", "The room is archived."
 
@@ -126,6 +127,12 @@ class AlreadyMember(ChatError):
     """Who is invited is in the room."""
 
     status, code, title = 409, "already_member", "This person is in the room."
+
+
+class TooManyReactions(ChatError):
+    """The message has as many different emoji, or as many reactions, as it may have."""
+
+    status, code, title = 409, "too_many_reactions", "This message has all the reactions it can."
 
 
 class ValidationFailed(ChatError):

@@ -41,7 +41,7 @@ class Seats:
         return row
 
     async def writer(self, user: User, room_id: RoomId) -> RoomRow:
-        """Return the room that a member may change the messages of. Raises RoomArchived, too."""
+        """Return the room that a member may write in. Raises RoomArchived, too."""
         row = await self.seat(user, room_id)
         if row.archived:
             raise errors.RoomArchived

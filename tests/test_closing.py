@@ -79,7 +79,10 @@ def test_the_messages_stay_without_the_name(server: Server) -> None:
         bob.say(each, "from bob", client_id="one")
         ann.say(each, "from ann, to @bob")
     bob.patch("/api/me", {"display_name": "Robert"})
-    bob.say(room, "again")
+    changed = bob.say(room, "again")
+    place = path(room, f"/messages/{changed['id']}")
+    assert bob.patch(place, {"body": "and again"}).status_code == 200
+    assert ann.put(f"{place}/reactions/👍").status_code == 200
     bob.post(path(left, "/leave"))
     before = [ann.get(path(each, "/messages")).json()["messages"] for each in (room, left)]
     assert close(bob).status_code == 204

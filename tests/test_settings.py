@@ -204,12 +204,19 @@ def test_an_archived_room_is_read_and_not_written_on_every_process(server: Serve
     ann, bob = server.user("ann"), server.user("bob")
     room = ann.room()
     bob.join(room)
+    mine = ann.say(room, "before")
     with server.another() as second:
         elsewhere = second.client(headers={"Cookie": bob.cookies})
         assert post(elsewhere, room).status_code == 201  # and now that process has cached it
         answer = ann.patch(path(room), {"archived": True})
         assert (answer.status_code, answer.json()["archived"]) == (200, True)
         assert refusal(post(ann, room)) == (403, "room_archived")
+        said = path(room, f"/messages/{mine['id']}")
+        for changed in (
+            ann.patch(said, {"body": "other"}), ann.put(f"{said}/reactions/👍"),
+            ann.delete(f"{said}/reactions/👍"),
+        ):  # fmt: skip
+            assert refusal(changed) == (403, "room_archived")
         harness.eventually(lambda: post(elsewhere, room).status_code == 403, within_s=1)
         assert refusal(post(elsewhere, room)) == (403, "room_archived")
         assert len(bob.get(path(room, "/messages")).json()["messages"]) >= 1
@@ -265,12 +272,13 @@ def test_nothing_is_left_of_a_removed_room(server: Server) -> None:
     ann.post(path(room, "/invitations"), {"user_id": server.user("cyd").me["id"]})
     ann.put(path(room, f"/bans/{server.user('dan').me['id']}"))
     for number in range(30):
-        ann.say(room, str(number))
+        said = ann.say(room, str(number))
+    assert ann.patch(path(room, f"/messages/{said['id']}"), {"body": "other"}).status_code == 200
     assert ann.delete(path(room)).status_code == 204
     with harness.sql(server.database_url) as sql, harness.inside(server.redis_url) as redis:
 
         def rows() -> int:
-            tables = ("event", "member", "ban", "invitation")
+            tables = ("event", "latest", "edit", "member", "ban", "invitation")
             counts = (
                 sql.execute(f"SELECT count(*) FROM {table} WHERE room_id = {room['id']}")  # noqa: S608
                 for table in tables
@@ -278,7 +286,7 @@ def test_nothing_is_left_of_a_removed_room(server: Server) -> None:
             return sum(int(found[0][0]) for found in counts)
 
         harness.eventually(lambda: rows() == 0, within_s=8)
-        keys = [harness.room_key(server, kind, room["id"]) for kind in ("room", "meta")]
+        keys = [harness.room_key(server, kind, room["id"]) for kind in ("room", "meta", "state")]
         harness.eventually(lambda: not any(redis.exists(key) for key in keys), within_s=8)
 
 

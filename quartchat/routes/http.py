@@ -17,6 +17,7 @@ from quartchat import errors
 from quartchat.auth import Auth, Cookie
 from quartchat.chat import Chat
 from quartchat.config import Config
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.invitations import Invitations
@@ -86,6 +87,7 @@ class Services:
     members: Members
     settings: Settings
     invitations: Invitations
+    edits: Edits
 
 
 def services() -> Services:

@@ -14,7 +14,7 @@ from quartchat import errors
 from quartchat.events import RoomId, User, UserId, now
 from quartchat.store import accounts, chores, transaction
 from quartchat.store.chores import Chore
-from quartchat.store.models import Account, Event, Invitation, Member, Room
+from quartchat.store.models import Account, Edit, Event, Invitation, Latest, Member, Room
 
 DISPLAY_NAME = "Deleted account"
 
@@ -77,16 +77,15 @@ def numbers(user_id: UserId, room_id: RoomId) -> list[int]:
 
 
 def rename(user: User, room_id: RoomId, ns: Sequence[int]) -> None:
-    """Put a user's name, as it is now, into events."""
+    """Put a user's name, as it is now, into events, and into messages as they stand."""
     with transaction():
-        rows: Any = Event.select(Event.n, Event.data).where(
-            Event.room_id == room_id, Event.n.in_(ns)
-        )
-        for n, data in list(rows.tuples()):
-            renamed = _renamed(user, data)
-            if renamed != data:
-                here = (Event.room_id == room_id, Event.n == n)
-                Event.update(data=renamed).where(*here).execute()
+        for table, key in ((Event, Event.n), (Latest, Latest.about)):
+            rows: Any = table.select(key, table.data).where(table.room_id == room_id, key.in_(ns))
+            for n, data in list(rows.tuples()):
+                renamed = _renamed(user, data)
+                if renamed != data:
+                    here = (table.room_id == room_id, key == n)
+                    table.update(data=renamed).where(*here).execute()
 
 
 def remove_events(room_id: RoomId, limit: int) -> bool:
@@ -94,7 +93,8 @@ def remove_events(room_id: RoomId, limit: int) -> bool:
     first = Event.select(pw.fn.MIN(Event.n)).where(Event.room_id == room_id).scalar()
     if first is None:
         return False
-    Event.delete().where(Event.room_id == room_id, Event.n < first + limit).execute()
+    for table, key in ((Event, Event.n), (Latest, Latest.about), (Edit, Edit.about)):
+        table.delete().where(table.room_id == room_id, key < first + limit).execute()
     return True
 
 

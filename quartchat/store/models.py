@@ -132,3 +132,30 @@ class Chore(Table):
     id = pw.BigAutoField()
     data = pw.TextField()
     due = pw.BigIntegerField(index=True)  # ms
+
+
+class Latest(Table):
+    """The messages that were changed, each as it stands after its event `n`."""
+
+    room_id = pw.BigIntegerField()
+    about = pw.BigIntegerField()
+    n = pw.BigIntegerField()
+    data = pw.TextField()
+
+    class Meta:
+        """One row per message."""
+
+        primary_key = pw.CompositeKey("room_id", "about")
+
+
+class Edit(Table):
+    """Which events hold a message's text, but for the first: they lose it with the message."""
+
+    room_id = pw.BigIntegerField()
+    about = pw.BigIntegerField()
+    n = pw.BigIntegerField()
+
+    class Meta:
+        """By message."""
+
+        primary_key = pw.CompositeKey("room_id", "about", "n")
