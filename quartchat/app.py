@@ -23,8 +23,26 @@ from quartchat.connection import Connection
 from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
-from quartchat.routes import access, accounts, awareness, events, http, messages, ops, pages, rooms
+from quartchat.invitations import Invitations
+from quartchat.members import Members
+from quartchat.people import People
+from quartchat.routes import (
+    access,
+    accounts,
+    awareness,
+    events,
+    http,
+    invitations,
+    members,
+    messages,
+    ops,
+    pages,
+    people,
+    rooms,
+    settings,
+)
 from quartchat.routes.http import Services
+from quartchat.settings import Settings
 from quartchat.stream import Streams
 
 BODY_BYTES = 64 << 10
@@ -52,6 +70,10 @@ DATA_HEADERS = [
 DOCS_POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
+MODULES = (
+    accounts, people, rooms, members, settings, invitations, messages, events, awareness, pages,
+    ops,
+)  # fmt: skip
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
 CODES = {
     400: "bad_request",
@@ -84,7 +106,7 @@ class Application(Quart):
             template_folder=str(ROOT / "templates"),
         )
         self.asgi_http_class = Connection.trusting(config.forwarded_allow_ips)
-        self.url_map.converters["number"] = http.NumberConverter
+        self.url_map.converters |= {"number": http.NumberConverter, "token": http.TokenConverter}
         self.url_map.merge_slashes = False  # one path is one resource
         self.session_interface = NoSession()  # type: ignore[assignment]
         self.secret_key = config.secret_key
@@ -126,7 +148,7 @@ def create_app(config: Config) -> Quart:
     )
     # It wraps this, to make responses of models; our routes return responses.
     vars(app).pop("make_response")
-    for module in (accounts, rooms, messages, events, awareness, pages, ops):
+    for module in MODULES:
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
     _guard(app)
@@ -151,11 +173,12 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         feed = Feed(streams)
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
-        awareness = Awareness(config, streams, chat, hub.presence)
-        edits = Edits(chat, streams)
         app.extensions["quartchat"] = Services(
-            config, streams, feed, cookie, auth, chat, hub, awareness, edits
-        )
+            config, streams, feed, cookie, auth, chat, hub,
+            Awareness(config, streams, chat, hub.presence),
+            People(streams, auth), Members(chat.seats, streams),
+            Settings(chat, streams), Invitations(chat, streams), Edits(chat, streams),
+        )  # fmt: skip
         feed.start()
         hub.start()
 

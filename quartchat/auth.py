@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import math
 import os
+import re
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +22,10 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from quart import Quart, Request, Response, g, has_request_context, request
 
-from quartchat import engines, errors, store
+from quartchat import chores, engines, errors, store
 from quartchat.cache import Cache
 from quartchat.config import Config
-from quartchat.events import Control, Event, Position, User
+from quartchat.events import Control, Event, Position, User, UserId
 from quartchat.feed import Feed
 from quartchat.store import accounts
 from quartchat.store.accounts import SessionRow
@@ -42,6 +43,9 @@ LOGIN_PER_NAME = limits.parse("10 per 5 minutes")
 LOGIN_PER_ADDRESS = limits.parse("60 per 5 minutes")
 REGISTER_PER_NAME = limits.parse("10 per hour")
 REGISTER_PER_ADDRESS = limits.parse("30 per hour")
+PASSWORD_PER_USER = limits.parse("10 per 5 minutes")  # by somebody who took a session over
+
+RESERVED = re.compile(r"deleted-[0-9]+")  # what closed accounts are called
 
 
 class Auth:
@@ -53,7 +57,7 @@ class Auth:
         # bcrypt takes a core for a quarter of a second, without the interpreter's lock:
         # one core fewer than there are, so that chat goes on while people sign in.
         self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "bcrypt")
-        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds))
+        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds)).decode()
         self._cache: Cache[str, SessionRow] = Cache(
             size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: feed.fresh
         )
@@ -69,33 +73,54 @@ class Auth:
     # -- accounts
 
     async def register(
-        self, username: str, password: str, display_name: str, address: str
+        self, username: str, password: str, display_name: str, address: str, device: str
     ) -> tuple[User, str]:
         """Make an account and a session; return the user and the session's secret.
 
         `username` is folded already. Raises UsernameTaken, RateLimited.
         """
-        await self._limit(REGISTER_PER_NAME, "register-name", username)
-        await self._limit(REGISTER_PER_ADDRESS, "register-address", address)
-        if await store.run(accounts.credentials, username) is not None:
+        await self.limit(REGISTER_PER_NAME, "register-name", username)
+        await self.limit(REGISTER_PER_ADDRESS, "register-address", address)
+        taken = await store.run(accounts.credentials, username) is not None
+        if taken or RESERVED.fullmatch(username):
             raise errors.UsernameTaken(field="username")
-        hashed = await self._hash(partial(bcrypt.hashpw, password.encode(), self._salt()))
-        user = await store.run(accounts.add_account, username, display_name, hashed.decode())
-        return user, await self._start(user)
+        hashed = await self._hashed(password)
+        user = await store.run(accounts.add_account, username, display_name, hashed)
+        return user, await self._start(user, device, hashed)
 
-    async def login(self, username: str, password: str, address: str) -> tuple[User, str]:
+    async def login(
+        self, username: str, password: str, address: str, device: str
+    ) -> tuple[User, str]:
         """Start a session; return the user and the session's secret.
 
         Raises InvalidCredentials, after the same time whether or not the user exists.
         """
-        await self._limit(LOGIN_PER_NAME, "login-name", username)
-        await self._limit(LOGIN_PER_ADDRESS, "login-address", address)
+        await self.limit(LOGIN_PER_NAME, "login-name", username)
+        await self.limit(LOGIN_PER_ADDRESS, "login-address", address)
         found = await store.run(accounts.credentials, username)
-        hashed = self._nobody if found is None else found[1].encode()
-        good = await self._hash(partial(bcrypt.checkpw, password.encode(), hashed))
+        good = await self._matches(password, self._nobody if found is None else found[1])
         if found is None or not good:
             raise errors.InvalidCredentials
-        return found[0], await self._start(found[0])
+        return found[0], await self._start(found[0], device, found[1])
+
+    async def check_password(self, user: User, password: str, field: str) -> str:
+        """Return the hash of a user's password if it is this. Raises InvalidCredentials."""
+        await self.limit(PASSWORD_PER_USER, "password", str(user.id))
+        hashed = await store.run(accounts.password_hash, user.id)
+        if not await self._matches(password, hashed):
+            raise errors.InvalidCredentials(field=field)
+        return hashed
+
+    async def set_password(self, session: SessionRow, current: str, new: str) -> None:
+        """Change the password; every other cookie's session ends, and tokens stay.
+
+        A token is a program's, made on purpose, and revoked by itself; a session may be that
+        of whoever learned the old password. Raises InvalidCredentials.
+        """
+        was = await self.check_password(session.user, current, "current_password")
+        hashed, keep = await self._hashed(new), session.secret_hash
+        chore = await store.run(accounts.set_password, session.user.id, was, hashed, keep)
+        await chores.pay(self._streams, chore)
 
     # -- sessions
 
@@ -136,18 +161,36 @@ class Auth:
                 return await self.end(token)
         raise errors.NotFound
 
-    async def _start(self, user: User) -> str:
+    async def cookies(self, user: User) -> list[SessionRow]:
+        """Return where a user is signed in, newest first."""
+        return await store.run(accounts.cookies, user.id)
+
+    async def end_cookie(self, user: User, session_id: int) -> None:
+        """Sign a user out of one place. Raises NotFound."""
+        for session in await self.cookies(user):
+            if session.id == session_id:
+                return await self.end(session)
+        raise errors.NotFound
+
+    async def _start(self, user: User, device: str, hashed: str) -> str:
         secret = secrets.token_urlsafe(32)
-        await store.run(accounts.add_session, user.id, _digest(secret), "cookie", "")
+        row = (user.id, _digest(secret), "cookie", device, hashed)
+        await store.run(accounts.add_session, *row)
         return secret
 
-    async def _hash(self, work: Any) -> Any:
+    async def _hashed(self, password: str) -> str:
+        work = partial(bcrypt.hashpw, password.encode(), bcrypt.gensalt(self._rounds))
+        hashed: bytes = await self._work(work)
+        return hashed.decode()
+
+    async def _matches(self, password: str, hashed: str) -> bool:
+        return bool(await self._work(partial(bcrypt.checkpw, password.encode(), hashed.encode())))
+
+    async def _work(self, work: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._hashers, work)
 
-    def _salt(self) -> bytes:
-        return bcrypt.gensalt(self._rounds)
-
-    async def _limit(self, rate: limits.RateLimitItem, kind: str, key: str) -> None:
+    async def limit(self, rate: limits.RateLimitItem, kind: str, key: str) -> None:
+        """Count a try. Raises RateLimited."""
         if self._limiter is not None and not await self._limiter.hit(rate, kind, key):
             stats = await self._limiter.get_window_stats(rate, kind, key)
             wait_s = max(1, math.ceil(stats.reset_time - time.time()))
@@ -159,6 +202,12 @@ class Auth:
         for _, entry in entries:
             if isinstance(entry, Control) and entry.session is not None:
                 self._cache.discard(entry.session)
+            elif isinstance(entry, Control) and entry.kind == "user":
+                self.forget(entry.user_id)
+
+    def forget(self, user_id: UserId) -> None:
+        """Ask SQL anew who a user is."""
+        self._cache.discard_where(lambda _, session: session.user.id == user_id)
 
     def _forget(self, _: Position) -> None:
         self._cache.clear()

@@ -1,17 +1,15 @@
 """The use cases: who may do what with rooms and messages.
 
-A room is had only through the user who asks (`_seat`), so that no check can be forgotten.
+A room is had only through the user who asks (`seats`), so that no check can be forgotten.
 """
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
-from quartchat import errors, events, history, metrics, sends, store, stream
+from quartchat import chores, errors, events, history, metrics, sends, store, stream
 from quartchat.acks import Acks
-from quartchat.cache import Cache
 from quartchat.config import Config
 from quartchat.events import (
     Control,
@@ -30,6 +28,7 @@ from quartchat.feed import Feed
 from quartchat.history import Page
 from quartchat.mentions import Mentions
 from quartchat.records import Appended, Head, Stale
+from quartchat.seats import Seats
 from quartchat.signals import Marker
 from quartchat.store import events as archive
 from quartchat.store import mentions, rooms
@@ -37,8 +36,6 @@ from quartchat.store.rooms import RoomRow
 from quartchat.stream import Draft, Streams
 from quartchat.unread import Unread
 
-SEATS_CACHED = 50_000
-SEAT_TTL_S = 60  # and at once where the membership changes
 RETRY_S = 1  # what a 503 asks the client to wait
 
 _decode_member = msgspec.json.Decoder(MemberEvent).decode
@@ -57,14 +54,11 @@ class Chat:
     """Rooms and messages, for one process."""
 
     def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
+        self.seats = Seats(feed)
         self._streams = streams
         self.mentions = Mentions(feed)
         self._unread = Unread(streams, feed)
         self._acks = Acks() if config.ack == "archived" else None
-        self._seats: Cache[tuple[UserId, RoomId], RoomRow] = Cache(
-            size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
-        )
-        feed.listen(self._hear, self._forget)
 
     # -- rooms
 
@@ -80,7 +74,8 @@ class Chat:
         row = await store.run(rooms.room, user.id, room_id)
         if row is None:
             raise errors.NotFound
-        room = _room(row, await history.head(self._streams, room_id, user.id))
+        head = await history.head(self._streams, room_id, user.id)
+        room = _room(row, head, (await self._peers(user, [row])).get(row.id))
         return (await self._unread.counted(user.id, [room]))[0]
 
     async def rooms(
@@ -104,12 +99,21 @@ class Chat:
         page = rows[:limit]
         _, heads = await history.heads(self._streams, [row.id for row in page], user.id)
         following = (rooms.fold(page[-1].name), page[-1].id) if len(rows) > limit else None
-        found = [_room(row, heads[row.id]) for row in page]
+        peers = await self._peers(user, page)
+        found = [_room(row, heads[row.id], peers.get(row.id)) for row in page]
         return await self._unread.counted(user.id, found), following, position
 
+    async def _peers(self, user: User, page: list[RoomRow]) -> dict[RoomId, User]:
+        direct = [row.id for row in page if row.visibility == "direct"]
+        return await store.run(rooms.peers, user.id, direct) if direct else {}
+
     async def join(self, user: User, room_id: RoomId) -> Room:
-        """Join a public room; may be repeated. Raises NotFound."""
+        """Join a public room; may be repeated. Raises NotFound, Banned."""
         await self.room(user, room_id)
+        return await self.enter(user, room_id)
+
+    async def enter(self, user: User, room_id: RoomId) -> Room:
+        """Join a room that the user may come into; may be repeated. Raises NotFound, Banned."""
         owed = await store.run(rooms.start_join, user.id, room_id)
         if owed.state == "leaving":  # a leave was cut short: the log hears of that first
             await self.leave(user, room_id)
@@ -123,14 +127,16 @@ class Chat:
         return await self.room(user, room_id)
 
     async def leave(self, user: User, room_id: RoomId) -> None:
-        """Leave a room; may be repeated. Raises NotFound for a room that one may not see."""
+        """Leave a room; may be repeated. Another member becomes owner where none would be left.
+
+        Raises NotFound for a room that one may not see, Forbidden for a direct one.
+        """
         owed = await store.run(rooms.start_leave, user.id, room_id)
-        self._seats.discard((user.id, room_id))
+        self.seats.vacate(user.id, room_id)
         if owed is None:
             await self.room(user, room_id)
             return
-        await self._tell(MemberEvent(0, room_id, user, owed.role), "member.leave", owed.ticket)
-        await store.run(rooms.finish_leave, user.id, room_id, owed.ticket)
+        await chores.pay(self._streams, *owed.chores)
 
     async def members(
         self, user: User, room_id: RoomId, after: UserId, limit: int
@@ -162,9 +168,10 @@ class Chat:
     ) -> Posted:
         """Send a message, once, however often this is called with one `client_id`.
 
-        Raises NotAMember, NotFound, IdempotencyMismatch, ValidationFailed, Unavailable.
+        Raises NotAMember, RoomArchived, NotFound, IdempotencyMismatch, ValidationFailed,
+        Unavailable.
         """
-        await self.seat(user, room_id)
+        await self.seats.writer(user, room_id)
         if reply_to is not None:
             await self._message(room_id, reply_to, "reply_to")
         content = await self.mentions.content(room_id, body)
@@ -225,20 +232,10 @@ class Chat:
 
     async def seat(self, user: User, room_id: RoomId) -> RoomRow:
         """Return the room that a member is in. Raises NotAMember, or NotFound if it is hidden."""
-        row = await self._seats.get(
-            (user.id, room_id), partial(store.run, rooms.room, user.id, room_id)
-        )
-        if row is None:
-            raise errors.NotFound
-        if row.role is None:
-            raise errors.NotAMember
-        return row
+        return await self.seats.seat(user, room_id)
 
     async def _append(self, draft: Draft) -> Posted:
-        appended = await self._streams.append(draft)
-        if appended.outcome == "unseeded":
-            await history.seed(self._streams, draft.room_id)
-            appended = await self._streams.append(draft)
+        appended = await self._seeded(draft)
         if appended.outcome == "unsure":
             earlier = await self._sent_earlier(draft)
             if earlier is not None:
@@ -258,6 +255,15 @@ class Chat:
                 return earlier
         # `full`, or a Redis that is emptied as fast as it is seeded
         raise errors.Unavailable("The archive is too far behind.", retry_after_s=RETRY_S)
+
+    async def _seeded(self, draft: Draft) -> Appended:
+        appended = await self._streams.append(draft)
+        if appended.outcome != "unseeded":
+            return appended
+        if not await store.run(rooms.exists, draft.room_id):  # removed a moment ago
+            raise errors.NotFound
+        await history.seed(self._streams, draft.room_id)
+        return await self._streams.append(draft)
 
     async def _again(self, draft: Draft, appended: Appended) -> Posted | None:
         if appended.digest != draft.digest:
@@ -306,18 +312,8 @@ class Chat:
         archived = await store.run(archive.event, room_id, n)
         return head.messages if archived is None else archived.messages
 
-    # -- what the feed says
 
-    def _hear(self, entries: list[tuple[int, Event | Control]]) -> None:
-        for _, entry in entries:
-            if isinstance(entry, Event) and entry.type.startswith("member."):
-                self._seats.discard((_decode_member(entry.data).user.id, entry.room_id))
-
-    def _forget(self, _: Position) -> None:
-        self._seats.clear()
-
-
-def _room(row: RoomRow, head: Head) -> Room:
+def _room(row: RoomRow, head: Head, peer: User | None = None) -> Room:
     # Redis knows of the user's own sends at once, SQL of all that was marked: the later counts.
     read = max((head.read_id, head.read_messages), (row.read_id, row.read_messages))
     joined = row.role is not None
@@ -333,4 +329,6 @@ def _room(row: RoomRow, head: Head) -> Room:
         last_id=head.n,
         read_id=read[0] if joined else 0,
         unread=max(0, head.messages - read[1]) if joined else 0,
+        archived=row.archived,
+        peer=peer,
     )

@@ -70,9 +70,9 @@ class Edits:
     ) -> bytes:
         """Give the user's own message another body; return the message's JSON.
 
-        Raises NotAMember, NotFound, Forbidden, IdempotencyMismatch, Unavailable.
+        Raises NotAMember, RoomArchived, NotFound, Forbidden, IdempotencyMismatch, Unavailable.
         """
-        await self._chat.seat(user, room_id)
+        await self._chat.seats.writer(user, room_id)
         content = await self._chat.mentions.content(room_id, body)
 
         def make(message: Message) -> Step | None:
@@ -106,7 +106,8 @@ class Edits:
     async def react(self, user: User, room_id: RoomId, n: int, emoji: str) -> bytes:
         """Put a user's emoji under a message; return the message's JSON. May be repeated.
 
-        Raises NotAMember, NotFound, ValidationFailed, TooManyReactions, Unavailable.
+        Raises NotAMember, RoomArchived, NotFound, ValidationFailed, TooManyReactions,
+        Unavailable.
         """
 
         def make(message: Message) -> Step | None:
@@ -124,7 +125,7 @@ class Edits:
     async def unreact(self, user: User, room_id: RoomId, n: int, emoji: str) -> bytes:
         """Take a user's emoji back; return the message's JSON. May be repeated.
 
-        Raises NotAMember, NotFound, ValidationFailed, Unavailable.
+        Raises NotAMember, RoomArchived, NotFound, ValidationFailed, Unavailable.
         """
 
         def make(message: Message) -> Step | None:
@@ -136,7 +137,7 @@ class Edits:
         return await self._react(user, room_id, n, emoji, make)
 
     async def _react(self, user: User, room_id: RoomId, n: int, emoji: str, make: Make) -> bytes:
-        await self._chat.seat(user, room_id)
+        await self._chat.seats.writer(user, room_id)
         if not emojis.is_emoji(emoji):
             raise errors.ValidationFailed("One emoji, please.", field="emoji")
 

@@ -92,6 +92,8 @@ class Room(msgspec.Struct, frozen=True):
     read_id: int
     unread: int
     mentions: int = 0
+    archived: bool = False
+    peer: User | None = None  # of a direct room: the other one
 
 
 class MemberEvent(msgspec.Struct, frozen=True):
@@ -101,6 +103,42 @@ class MemberEvent(msgspec.Struct, frozen=True):
     room_id: RoomId
     user: User
     role: Role
+
+
+class RoomState(msgspec.Struct, frozen=True):
+    """What a room's settings are now."""
+
+    name: str
+    topic: str
+    visibility: Visibility
+    archived: bool
+
+
+class RoomEvent(msgspec.Struct, frozen=True):
+    """Data of `room.update`."""
+
+    id: int
+    room_id: RoomId
+    room: RoomState
+
+
+class RoomSummary(msgspec.Struct, frozen=True):
+    """A room as somebody sees it who is not in it yet, and may come in."""
+
+    id: RoomId
+    name: str
+    topic: str
+    member_count: int
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """Who asks whom into which room."""
+
+    id: int
+    room: RoomSummary
+    inviter: User
+    invitee: User
+    created_at: str
 
 
 class ReactionEvent(msgspec.Struct, frozen=True):
@@ -135,12 +173,14 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     `room_id`); who has seen a number above `n` must read the history anew.
     """
 
-    kind: Literal["session", "room", "lost"]
-    user_id: UserId
+    kind: Literal["session", "user", "room", "gone", "notice", "lost"]
+    user_id: UserId  # `user`: whose name is another now
     session: str | None = None  # `session`: the hash of the secret that is no longer good
-    room_id: RoomId | None = None  # `room`: one that the user made and is in
+    room_id: RoomId | None = None  # `room`: one that the user made and is in; `gone`: no more
     n: int = 0  # `lost`: the room's last number now
     raised: bool = False  # `lost`: SQL held more than Redis, and that was put back
+    event: str = ""  # `notice`: an event without a number, for the user's streams of all rooms
+    data: str = ""  # its JSON
     feed: FeedId = FeedId(0)
 
 
@@ -149,7 +189,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def unnumbered(struct: Message | MemberEvent | ReactionEvent) -> bytes:
+def unnumbered(struct: Message | MemberEvent | ReactionEvent | RoomEvent) -> bytes:
     """Encode an event's JSON after its `id`: what follows `{"id":42`."""
     # All of them put `id` first and are encoded here with id 0.
     return _encode(struct).removeprefix(b'{"id":0')

@@ -9,7 +9,7 @@ finishes that write and catches up again. A live, a resuming and a slow reader a
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from time import monotonic
 
@@ -268,19 +268,36 @@ class Hub:
     def _control(self, control: Control) -> None:
         mine = self._users.get(control.user_id, ())
         if control.kind == "session" and control.session is not None:
-            self._ended[control.session] = None
-            if len(self._ended) > ENDED:
-                self._ended.popitem(last=False)
-            for reader in mine:
-                if reader.session == control.session:
-                    reader.close(notice_frame("session.revoked", {}))
+            self._end_session(control.session, mine)
         elif control.kind == "room" and control.room_id is not None:
             for reader in mine:
                 self._add(reader, control.room_id, 0)
                 reader.notify(notice_frame("room.added", {"room_id": control.room_id}))
+        elif control.kind == "gone" and control.room_id is not None:
+            self._gone(control.room_id)
+        elif control.kind == "notice":
+            frame = sse.frame(control.event, control.data.encode())
+            for reader in [reader for reader in mine if isinstance(reader, FeedReader)]:
+                reader.notify(frame)
         elif control.kind == "lost":
             self._pages.clear()
             losses.tell(control, self.recent, self._rooms, self._readers())
+
+    def _end_session(self, session: str, mine: Iterable[Reader]) -> None:
+        self._ended[session] = None
+        if len(self._ended) > ENDED:
+            self._ended.popitem(last=False)
+        for reader in mine:
+            if reader.session == session:
+                reader.close(notice_frame("session.revoked", {}))
+
+    def _gone(self, room_id: RoomId) -> None:
+        """Take a removed room from every stream."""
+        for reader in self._readers():
+            if isinstance(reader, FeedReader) and room_id not in reader.joined:
+                reader.change(room_id, None)  # it may be asking SQL for its rooms
+            else:
+                self._remove(reader, room_id)
 
     def _member(self, event: Event) -> None:
         user_id = _decode_member(event.data).user.id

@@ -14,7 +14,15 @@ from quart_schema.openapi import (
 from werkzeug.routing import BaseConverter
 
 from quartchat import __version__
-from quartchat.events import MemberEvent, Message, ReactionEvent, RoomId
+from quartchat.events import (
+    MemberEvent,
+    Message,
+    ReactionEvent,
+    RoomEvent,
+    RoomId,
+    RoomSummary,
+    User,
+)
 from quartchat.routes.http import MAX_ID, NumberConverter
 from quartchat.signals import Marker, Missed, Presence, Typing
 
@@ -88,9 +96,17 @@ class RoomRemoved(msgspec.Struct):
 
 
 class RoomAdded(msgspec.Struct):
-    """The caller made this room, perhaps in another tab."""
+    """The caller is in this room from now on: made in another tab, or somebody's direct room."""
 
     room_id: RoomId
+
+
+class Invited(msgspec.Struct):
+    """Somebody invites the caller into a room; `id` is the invitation's."""
+
+    id: int
+    room: RoomSummary
+    inviter: User
 
 
 class SessionRevoked(msgspec.Struct):
@@ -112,12 +128,15 @@ EVENTS: dict[str, tuple[type, bool, str]] = {
     "reaction.remove": (ReactionEvent, True, "both"),
     "member.join": (MemberEvent, True, "both"),
     "member.leave": (MemberEvent, True, "both"),
+    "member.update": (MemberEvent, True, "both"),
+    "room.update": (RoomEvent, True, "both"),
     "typing": (Typing, False, "both"),
     "presence": (Presence, False, "both"),
     "read": (Marker, False, "both"),
     "missed": (Missed, False, "both"),
     "heartbeat": (Heartbeat, False, "both"),
     "reset": (Reset, False, "both"),
+    "invitation": (Invited, False, "all"),
     "room.added": (RoomAdded, False, "all"),
     "room.removed": (RoomRemoved, False, "both"),
     "session.revoked": (SessionRevoked, False, "both"),
@@ -140,6 +159,15 @@ STREAMS = {"/api/chat/rooms/{room}/events": "room", "/api/chat/events": "all"}
 NO_CONTENT = {
     ("/api/logout", "post"),
     ("/api/tokens/{token}", "delete"),
+    ("/api/me", "delete"),
+    ("/api/me/password", "put"),
+    ("/api/chat/rooms/{room}", "delete"),
+    ("/api/chat/rooms/{room}/members/{user}", "delete"),
+    ("/api/chat/rooms/{room}/bans/{user}", "put"),
+    ("/api/chat/rooms/{room}/bans/{user}", "delete"),
+    ("/api/chat/rooms/{room}/link", "delete"),
+    ("/api/chat/invitations/{invitation}", "delete"),
+    ("/api/sessions/{session}", "delete"),
     ("/api/chat/rooms/{room}/leave", "post"),
     ("/api/chat/rooms/{room}/read", "post"),
     ("/api/chat/rooms/{room}/typing", "post"),

@@ -330,6 +330,10 @@ class Streams:
         keys = [*self._keys(room_id), *self._states(room_id)]
         await self._script["trim"](keys=keys, args=[archived, window])
 
+    async def remove(self, room_id: RoomId) -> None:
+        """Forget a room; what is still appended to it is refused, once SQL is asked about it."""
+        await self._redis.delete(*self._keys(room_id), *self._states(room_id))
+
     async def backlog(self) -> int:
         """Return how many entries wait for the archive, delivered to a worker or not."""
         total = 0

@@ -49,8 +49,8 @@ class Client:
     def put(self, path: str, body: Any = None) -> httpx.Response:
         return self.http.put(path, **({} if body is None else {"json": body}))
 
-    def delete(self, path: str) -> httpx.Response:
-        return self.http.delete(path)
+    def delete(self, path: str, body: Any = None) -> httpx.Response:
+        return self.http.request("DELETE", path, **({} if body is None else {"json": body}))
 
     def room(self, name: str = "room", **fields: Any) -> dict[str, Any]:
         """A new room, under a name that is not taken."""

@@ -22,6 +22,17 @@ async def chat(room: int | None = None) -> ResponseReturnValue:  # noqa: ARG001 
     return await render_template("chat.html")
 
 
+@blueprint.get("/join/<token:link>")
+@hide
+async def join(link: str) -> ResponseReturnValue:
+    """Show the chat, which asks about the link; those who are signed out come back to it."""
+    try:
+        await access.session(http.current_request())
+    except errors.Unauthenticated:
+        return redirect(url_for("pages.login", next=url_for("pages.join", link=link)), 303)
+    return await render_template("chat.html")
+
+
 @blueprint.get("/login")
 @hide
 async def login() -> str:

@@ -115,6 +115,14 @@ def transaction() -> Any:
     return database.obj.atomic()
 
 
+def locked(query: Any) -> Any:
+    """Let a query keep the rows that it finds from other transactions, until this one ends.
+
+    SQLite has one writer at a time, and `transaction` made us that one.
+    """
+    return query if isinstance(database.obj, pw.SqliteDatabase) else query.for_update()
+
+
 def ping() -> None:
     """Raise one of `AWAY` unless SQL answers."""
     database.execute_sql("SELECT 1")
