@@ -22,7 +22,9 @@ from quartchat.connection import Connection
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.routes import access, accounts, events, http, messages, ops, pages, rooms
+from quartchat.routes import search as search_routes
 from quartchat.routes.http import Services
+from quartchat.search import Search
 from quartchat.stream import Streams
 
 BODY_BYTES = 64 << 10
@@ -124,7 +126,7 @@ def create_app(config: Config) -> Quart:
     )
     # It wraps this, to make responses of models; our routes return responses.
     vars(app).pop("make_response")
-    for module in (accounts, rooms, messages, events, pages, ops):
+    for module in (accounts, rooms, messages, events, search_routes, pages, ops):
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
     _guard(app)
@@ -149,7 +151,9 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         feed = Feed(streams)
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
-        app.extensions["quartchat"] = Services(config, streams, feed, cookie, auth, chat, hub)
+        app.extensions["quartchat"] = Services(
+            config, streams, feed, cookie, auth, chat, hub, search=Search(auth, chat)
+        )
         feed.start()
         hub.start()
 

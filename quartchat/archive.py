@@ -11,7 +11,7 @@ from time import monotonic
 
 import structlog
 
-from quartchat import acks, engines, history, metrics, redis_client, store, tasks
+from quartchat import acks, engines, history, indexing, metrics, redis_client, store, tasks
 from quartchat.config import Config
 from quartchat.events import NOBODY, Control, Event, FeedId, RoomId
 from quartchat.store import events as archive
@@ -34,6 +34,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     # Of a cluster each partition has a worker: a node that is away must not hold up the rest.
     workers = [_Worker(config, streams, lane) for lane in streams.lanes]
     work = [asyncio.create_task(worker.run(), name="archive") for worker in workers]
+    work.append(asyncio.create_task(indexing.run(), name="indexing"))
     try:
         await stop.wait()
     finally:

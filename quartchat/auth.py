@@ -75,8 +75,8 @@ class Auth:
 
         `username` is folded already. Raises UsernameTaken, RateLimited.
         """
-        await self._limit(REGISTER_PER_NAME, "register-name", username)
-        await self._limit(REGISTER_PER_ADDRESS, "register-address", address)
+        await self.limit(REGISTER_PER_NAME, "register-name", username)
+        await self.limit(REGISTER_PER_ADDRESS, "register-address", address)
         if await store.run(accounts.credentials, username) is not None:
             raise errors.UsernameTaken(field="username")
         hashed = await self._hash(partial(bcrypt.hashpw, password.encode(), self._salt()))
@@ -88,8 +88,8 @@ class Auth:
 
         Raises InvalidCredentials, after the same time whether or not the user exists.
         """
-        await self._limit(LOGIN_PER_NAME, "login-name", username)
-        await self._limit(LOGIN_PER_ADDRESS, "login-address", address)
+        await self.limit(LOGIN_PER_NAME, "login-name", username)
+        await self.limit(LOGIN_PER_ADDRESS, "login-address", address)
         found = await store.run(accounts.credentials, username)
         hashed = self._nobody if found is None else found[1].encode()
         good = await self._hash(partial(bcrypt.checkpw, password.encode(), hashed))
@@ -147,7 +147,8 @@ class Auth:
     def _salt(self) -> bytes:
         return bcrypt.gensalt(self._rounds)
 
-    async def _limit(self, rate: limits.RateLimitItem, kind: str, key: str) -> None:
+    async def limit(self, rate: limits.RateLimitItem, kind: str, key: str) -> None:
+        """Count a try. Raises RateLimited."""
         if self._limiter is not None and not await self._limiter.hit(rate, kind, key):
             stats = await self._limiter.get_window_stats(rate, kind, key)
             wait_s = max(1, math.ceil(stats.reset_time - time.time()))

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "quartchat"
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
     redis_url
-    config errors events sse markup cache metrics stepping log process
+    config errors events sse markup words cache metrics stepping log process
     outlet tcp
     fastlane tasks sends redis_client records
     cluster
@@ -24,16 +24,17 @@ FLOORS = """
     store.models
     store
     store.accounts
-    store.rooms
+    store.rooms store.documents
+    store.search
     store.events
     stream recent
-    history feed acks
+    history feed acks indexing
     pages readers auth chat archive
-    beats flush losses
+    beats flush losses search
     hub
     routes.http
     routes.access
-    routes.accounts routes.rooms routes.messages routes.events routes.ops
+    routes.accounts routes.rooms routes.messages routes.events routes.ops routes.search
     routes.pages
     openapi connection
     app

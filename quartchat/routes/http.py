@@ -18,6 +18,7 @@ from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.feed import Feed
 from quartchat.hub import Hub
+from quartchat.search import Search
 from quartchat.store.accounts import SessionRow
 from quartchat.stream import Streams
 
@@ -71,6 +72,7 @@ class Services:
     auth: Auth
     chat: Chat
     hub: Hub
+    search: Search
 
 
 def services() -> Services:

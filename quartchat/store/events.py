@@ -3,6 +3,7 @@
 Rows come from the workers alone, in batches; `(room_id, n)` makes a repeated batch harmless.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import peewee as pw
 
 from quartchat.events import Event, FeedId, RoomId, UserId
-from quartchat.store import models, rooms, transaction
+from quartchat.store import documents, models, rooms, transaction
 
 ROOMS_PER_QUERY = 100  # SQLite takes at most 500 terms in a compound SELECT
 ROWS_PER_INSERT = 100  # SQLite before 3.32 takes at most 999 parameters
@@ -44,6 +45,12 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
     """Store a batch, each event once; what clashes with other content is returned, not lost."""
     with transaction():
         clashes = _insert(batch)
+        refused = {(clash.room_id, clash.n) for clash in clashes if clash.what == "number"}
+        documents.index(
+            item.event
+            for item in batch
+            if item.event.type == "message" and (item.event.room_id, item.event.n) not in refused
+        )
         newest: dict[tuple[RoomId, UserId], Event] = {}
         for item in batch:
             if item.event.type == "message":
@@ -83,6 +90,17 @@ def after(room_id: RoomId, n: int, limit: int) -> list[Event]:
     """Return events of every type with numbers above `n`, ascending."""
     query = _events().where(models.Event.room_id == room_id, models.Event.n > n)
     return _list(query.order_by(models.Event.n).limit(limit))
+
+
+def messages(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], Event]:
+    """Return some messages by room and id; those that are there."""
+    table, numbers = models.Event, defaultdict[RoomId, list[int]](list)
+    for room_id, n in keys:
+        numbers[room_id].append(n)
+    found = []
+    for room_id, ns in numbers.items():
+        found += _list(_events().where(table.room_id == room_id, table.n.in_(ns), _IS_MESSAGE))
+    return {(event.room_id, event.n): event for event in found}
 
 
 def messages_before(room_id: RoomId, n: int | None, limit: int) -> list[Event]:
