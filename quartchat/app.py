@@ -41,7 +41,9 @@ from quartchat.routes import (
     rooms,
     settings,
 )
+from quartchat.routes import search as search_routes
 from quartchat.routes.http import Services
+from quartchat.search import Search
 from quartchat.settings import Settings
 from quartchat.stream import Streams
 
@@ -71,8 +73,8 @@ DOCS_POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
 MODULES = (
-    accounts, people, rooms, members, settings, invitations, messages, events, awareness, pages,
-    ops,
+    accounts, people, rooms, members, settings, invitations, messages, events, awareness,
+    search_routes, pages, ops,
 )  # fmt: skip
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
 CODES = {
@@ -178,6 +180,7 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
             Awareness(config, streams, chat, hub.presence),
             People(streams, auth), Members(chat.seats, streams),
             Settings(chat, streams), Invitations(chat, streams), Edits(chat, streams),
+            Search(auth, chat),
         )  # fmt: skip
         feed.start()
         hub.start()

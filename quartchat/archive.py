@@ -11,7 +11,17 @@ from time import monotonic
 
 import structlog
 
-from quartchat import acks, clearing, engines, history, metrics, redis_client, store, tasks
+from quartchat import (
+    acks,
+    clearing,
+    engines,
+    history,
+    indexing,
+    metrics,
+    redis_client,
+    store,
+    tasks,
+)
 from quartchat.config import Config
 from quartchat.events import NOBODY, Control, Event, FeedId, RoomId
 from quartchat.store import events as archive
@@ -35,6 +45,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     workers = [_Worker(config, streams, lane) for lane in streams.lanes]
     work = [asyncio.create_task(worker.run(), name="archive") for worker in workers]
     work.append(asyncio.create_task(clearing.run(streams), name="clearing"))
+    work.append(asyncio.create_task(indexing.run(), name="indexing"))
     try:
         await stop.wait()
     finally:

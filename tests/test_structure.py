@@ -17,7 +17,7 @@ PACKAGE = ROOT / "quartchat"
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
     redis_url
-    config errors events sse markup cache metrics stepping log process heads devices
+    config errors events sse markup words cache metrics stepping log process heads devices
     outlet tcp emoji signals
     fold
     http1 tasks sends redis_client records live
@@ -28,23 +28,23 @@ FLOORS = """
     store.chores
     store.accounts
     store.people store.roles
-    store.rooms store.changes
-    store.mentions
+    store.rooms store.changes store.documents
+    store.mentions store.search
     store.members store.invitations store.settings store.clearing
     store.events
     stream recent
-    history feed acks
+    history feed acks indexing
     chores seats mentions unread
     clearing
     pages readers auth chat archive presence
-    people members invitations settings edits awareness
+    people members invitations settings edits awareness search
     beats flush losses
     herald
     hub
     routes.http
     routes.access
     routes.accounts routes.rooms routes.messages routes.events routes.awareness routes.ops
-    routes.pages routes.people routes.members routes.invitations routes.settings
+    routes.pages routes.people routes.members routes.invitations routes.settings routes.search
     openapi connection
     app
     listener supervisor embedded

@@ -24,6 +24,7 @@ from quartchat.hub import Hub
 from quartchat.invitations import Invitations
 from quartchat.members import Members
 from quartchat.people import People
+from quartchat.search import Search
 from quartchat.settings import Settings
 from quartchat.store.accounts import SessionRow
 from quartchat.stream import Streams
@@ -90,6 +91,7 @@ class Services:
     settings: Settings
     invitations: Invitations
     edits: Edits
+    search: Search
 
 
 def services() -> Services:

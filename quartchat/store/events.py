@@ -3,6 +3,7 @@
 Rows come from the workers alone, in batches; `(room_id, n)` makes a repeated batch harmless.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import peewee as pw
 
 from quartchat.events import Event, FeedId, RoomId, UserId
-from quartchat.store import changes, mentions, models, rooms, transaction
+from quartchat.store import changes, documents, mentions, models, rooms, transaction
 from quartchat.store.changes import State
 
 ROOMS_PER_QUERY = 100  # SQLite takes at most 500 terms in a compound SELECT
@@ -54,6 +55,15 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
         )
         for state in standing:
             mentions.note(state.room_id, state.data, changed=state.type != "message")
+        feeds = {
+            (item.event.room_id, item.event.n): item.event.feed
+            for item in batch
+            if item.event.type == "message"
+        }
+        documents.index(
+            Event(s.room_id, s.about, "message", s.data, feeds.get((s.room_id, s.about), FeedId(0)))
+            for s in standing
+        )
         newest: dict[tuple[RoomId, UserId], Event] = {}
         for item in batch:
             if item.event.type == "message":
@@ -105,6 +115,17 @@ def after(room_id: RoomId, n: int, limit: int) -> list[Event]:
     """Return events of every type with numbers above `n`, ascending."""
     query = _events().where(models.Event.room_id == room_id, models.Event.n > n)
     return _list(query.order_by(models.Event.n).limit(limit))
+
+
+def messages(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], Event]:
+    """Return some messages by room and id; those that are there."""
+    table, numbers = models.Event, defaultdict[RoomId, list[int]](list)
+    for room_id, n in keys:
+        numbers[room_id].append(n)
+    found = []
+    for room_id, ns in numbers.items():
+        found += _list(_events().where(table.room_id == room_id, table.n.in_(ns), _IS_MESSAGE))
+    return {(event.room_id, event.n): event for event in found}
 
 
 def messages_before(room_id: RoomId, n: int | None, limit: int) -> list[Event]:
