@@ -12,7 +12,7 @@ import peewee as pw
 
 from quartchat import errors
 from quartchat.events import RoomId, User, UserId, now
-from quartchat.store import accounts, chores, transaction
+from quartchat.store import accounts, chores, documents, transaction
 from quartchat.store.chores import Chore
 from quartchat.store.models import Account, Edit, Event, Invitation, Latest, Member, Room
 
@@ -89,10 +89,11 @@ def rename(user: User, room_id: RoomId, ns: Sequence[int]) -> None:
 
 
 def remove_events(room_id: RoomId, limit: int) -> bool:
-    """Remove about `limit` of a room's events, the oldest; False if there are none."""
+    """Remove about `limit` of a room's events and of their words; False if there are none."""
+    found = documents.forget_room(room_id, limit)
     first = Event.select(pw.fn.MIN(Event.n)).where(Event.room_id == room_id).scalar()
     if first is None:
-        return False
+        return found > 0
     for table, key in ((Event, Event.n), (Latest, Latest.about), (Edit, Edit.about)):
         table.delete().where(table.room_id == room_id, key < first + limit).execute()
     return True
