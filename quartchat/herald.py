@@ -98,8 +98,10 @@ class Herald:
 
     def live(self, reader: Reader) -> None:
         """Tell a stream that is live again whether it missed something."""
-        rooms = reader.joined if isinstance(reader, FeedReader) else _room(reader)
         heard, reader.heard = reader.heard, self._round
+        if heard == self._round:  # as nearly always
+            return
+        rooms = reader.joined if isinstance(reader, FeedReader) else _room(reader)
         if heard < self._forgotten or any(
             self._changed.get(r, _NEVER).round_for(reader.user_id) > heard for r in rooms
         ):
