@@ -33,6 +33,11 @@ class Found:
     room_id: RoomId
     n: int
 
+    @property
+    def key(self) -> tuple[RoomId, int]:
+        """Return what names the message."""
+        return self.room_id, self.n
+
 
 def find(query: Query, below: int | None, limit: int) -> list[Found]:
     """Return the newest messages that have all phrases, below a place, newest first."""
