@@ -205,7 +205,7 @@ WORDS = ["ant", "anthem", "bee", "beetle", "cat", "dog", "e", "日", "本"]
 def test_both_ways_of_looking_find_what_a_plain_look_finds(
     sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "NEAREST", 20)  # so that both the nearest and the rest count
+    monkeypatch.setattr(search, "NEAR", (5, 20))  # so that the nearest and the rest count
     chance = random.Random(7)
     said = {
         n: (" ".join(chance.choices(WORDS, k=chance.randint(1, 6))), chance.choice([LOBBY, ATTIC]))
