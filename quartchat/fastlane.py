@@ -49,6 +49,10 @@ class Lane:
         """Wait until the transport has room."""
         await self._writer.drain()
 
+    def abort(self) -> None:
+        """Cut the connection; to close it would be to wait until all was taken."""
+        self._transport.abort()
+
 
 def listen(send: Any, gone: Callable[[], object]) -> bool | None:
     """Call `gone` when the client of an ASGI `send` goes away; nobody need wait for that.
