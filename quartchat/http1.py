@@ -136,6 +136,10 @@ class Exchange:
         """Wait until the transport has room."""
         await self._connection.writer.drain()
 
+    def abort(self) -> None:
+        """Cut the connection; to close it would be to wait until all was taken."""
+        self._transport.abort()
+
     async def ended(self) -> None:
         """Wait until the response is complete."""
         if not self.is_over:

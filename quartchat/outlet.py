@@ -25,6 +25,9 @@ class Lane(Protocol):
     def drain(self) -> Coroutine[Any, Any, None]:
         """Wait until there is room."""
 
+    def abort(self) -> None:
+        """Cut the connection, with all that is not yet sent."""
+
 
 class Outlet:
     """Writes chunks of one response body, one after the other."""
@@ -71,6 +74,11 @@ class Outlet:
                 await rest
         finally:
             self._timeout = None
+
+    def cut(self) -> None:
+        """Cut the connection: a reader that takes nothing would hold it, and what it was sent."""
+        if self._lane is not None:
+            self._lane.abort()
 
     async def put(self, chunk: bytes, *, last: bool = False) -> None:
         """Write a chunk and wait until it is out. Raises as `finish` does."""

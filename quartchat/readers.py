@@ -97,6 +97,8 @@ class Reader:
             await out.put(self._farewell, last=True)
         except TimeoutError:
             metrics.SLOW.inc()
+            if out is not None:
+                out.cut()
             return False
         except ConnectionError:
             return False  # the client went away, as clients do
