@@ -17,7 +17,7 @@ HURRY_S = 0.5  # what a stream that must end leaves a reader for what it has not
 
 
 class Lane(Protocol):
-    """A shorter way for chunks, see `http1`."""
+    """A shorter way for chunks, see `exchange`."""
 
     def write(self, chunk: bytes) -> bool:
         """Write a chunk; False if `drain` must be awaited. May raise."""
