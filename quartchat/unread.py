@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from quartchat import events, store
+from quartchat import store
 from quartchat.events import Control, Event, FeedId, Position, Room, RoomId, UserId
 from quartchat.feed import Feed
 from quartchat.store import mentions
@@ -19,9 +19,8 @@ from quartchat.store.mentions import Mentioned
 from quartchat.stream import Streams
 
 HELD = 20_000  # messages; the archive is behind by a hundred, as a rule
-LOOK_BACK_MS = 10_000  # before this process began: what the archive may not have yet
 PAGE = 1000  # entries of the feed read at once
-PAGES = 10  # of a partition, at most
+PAGES = 60  # of a partition, at most: posting stops where 50,000 wait for the archive
 
 _CHANGES = ("message.update", "message.delete")
 
@@ -114,7 +113,7 @@ class Unread:
         self._began = position
 
     async def _look_back(self) -> None:
-        """Read once what the feed brought shortly before this process listened."""
+        """Read once what the archive had not when this process began to listen."""
         async with self._looking:
             began = self._began
             if began is None:
@@ -127,7 +126,7 @@ class Unread:
                 self._held.precede(before)
 
     async def _read_back(self, partition: int, end: FeedId, before: Held) -> None:
-        place = events.earlier(end, LOOK_BACK_MS)
+        place = await self._streams.stored(partition)
         for _ in range(PAGES):
             page = await self._streams.read_feed(partition, place, PAGE)
             for entry in page:
