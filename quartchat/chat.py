@@ -80,8 +80,9 @@ class Chat:
         row = await store.run(rooms.room, user.id, room_id)
         if row is None:
             raise errors.NotFound
-        room = _room(row, await history.head(self._streams, room_id, user.id))
-        return (await self._unread.counted(user.id, [room]))[0]
+        position, heads = await history.heads(self._streams, [room_id], user.id)
+        room = _room(row, heads[room_id])
+        return (await self._unread.counted(user.id, [room], position))[0]
 
     async def rooms(
         self,
@@ -102,10 +103,10 @@ class Chat:
             rooms.rooms, user.id, joined=joined, search=search, after=after, limit=limit + 1
         )
         page = rows[:limit]
-        _, heads = await history.heads(self._streams, [row.id for row in page], user.id)
+        now, heads = await history.heads(self._streams, [row.id for row in page], user.id)
         following = (rooms.fold(page[-1].name), page[-1].id) if len(rows) > limit else None
         found = [_room(row, heads[row.id]) for row in page]
-        return await self._unread.counted(user.id, found), following, position
+        return await self._unread.counted(user.id, found, now), following, position
 
     async def join(self, user: User, room_id: RoomId) -> Room:
         """Join a public room; may be repeated. Raises NotFound."""
@@ -144,7 +145,8 @@ class Chat:
     async def read(self, user: User, room_id: RoomId, n: int) -> Marker | None:
         """Note that the user has read the room up to event `n`; None if that is nothing new."""
         await self.seat(user, room_id)
-        head = await history.head(self._streams, room_id, user.id)
+        position, heads = await history.heads(self._streams, [room_id], user.id)
+        head = heads[room_id]
         n = min(n, head.n)
         if n <= head.read_id:
             return None
@@ -152,7 +154,7 @@ class Chat:
         await store.run(mentions.read, user.id, room_id, n, messages)
         await self._streams.mark(room_id, user.id, n, messages)
         unread = max(0, head.messages - messages)
-        left = await self._unread.count(user.id, {room_id: n} if unread else {})
+        left = await self._unread.count(user.id, {room_id: n} if unread else {}, position)
         return Marker(room_id, user.id, n, unread, left.get(room_id, 0))
 
     # -- messages
