@@ -19,6 +19,7 @@ from quartchat.auth import Auth, Cookie
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.connection import Connection
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.routes import access, accounts, events, http, messages, ops, pages, rooms
@@ -151,8 +152,9 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         feed = Feed(streams)
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
+        edits, search = Edits(chat, streams), Search(auth, chat)
         app.extensions["quartchat"] = Services(
-            config, streams, feed, cookie, auth, chat, hub, search=Search(auth, chat)
+            config, streams, feed, cookie, auth, chat, hub, edits, search
         )
         feed.start()
         hub.start()

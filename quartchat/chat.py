@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from quartchat import errors, events, history, markup, metrics, sends, store, stream
+from quartchat import errors, events, history, metrics, sends, store, stream
 from quartchat.acks import Acks
 from quartchat.cache import Cache
 from quartchat.config import Config
@@ -28,7 +28,8 @@ from quartchat.events import (
 )
 from quartchat.feed import Feed
 from quartchat.history import Page
-from quartchat.records import Head
+from quartchat.mentions import Mentions
+from quartchat.records import Appended, Head, Stale
 from quartchat.store import events as archive
 from quartchat.store import rooms
 from quartchat.store.rooms import RoomRow
@@ -55,6 +56,7 @@ class Chat:
 
     def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
         self._streams = streams
+        self.mentions = Mentions(feed)
         self._acks = Acks() if config.ack == "archived" else None
         self._seats: Cache[tuple[UserId, RoomId], RoomRow] = Cache(
             size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
@@ -156,19 +158,28 @@ class Chat:
         await self.seat(user, room_id)
         if reply_to is not None:
             await self._message(room_id, reply_to, "reply_to")
+        content = await self.mentions.content(room_id, body)
         message = Message(
-            id=0, room_id=room_id, author=user, body=body, html=markup.render(body),
+            id=0, room_id=room_id, author=user, body=body, html=content.html,
             created_at=events.now(), client_id=client_id, reply_to=reply_to,
+            mentions=content.mentions,
         )  # fmt: skip
-        sent_ms = None if client_id is None else sends.made_ms(client_id)
         draft = Draft(
-            room_id=room_id,
-            author_id=user.id,
-            type="message",
-            rest=events.unnumbered(message),
+            room_id=room_id, author_id=user.id, type="message",
+            rest=events.unnumbered(message), key="", digest=sends.digest(body, reply_to),
+        )  # fmt: skip
+        return await self.send(draft, client_id)
+
+    async def send(self, draft: Draft, client_id: str | None) -> Posted:
+        """Append what a client may have named, once, however often this is called.
+
+        Raises IdempotencyMismatch, Unavailable, and Stale for a change.
+        """
+        sent_ms = None if client_id is None else sends.made_ms(client_id)
+        draft = dataclasses.replace(
+            draft,
             key=stream.random_key() if client_id is None else client_id,
             key_ttl_s=stream.OWN_KEY_TTL_S if client_id is None else stream.SENT_TTL_S,
-            digest=sends.digest(body, reply_to),
             sent_ms=sent_ms,
         )
         if client_id is not None and sent_ms is None:
@@ -178,10 +189,10 @@ class Chat:
         return await self._append(draft)
 
     async def message(self, user: User, room_id: RoomId, n: int) -> bytes:
-        """Return one message's JSON. Raises NotFound."""
+        """Return one message's JSON, as it stands. Raises NotFound."""
         await self.seat(user, room_id)
-        found = await history.event(self._streams, room_id, n)
-        if found is None or found.type != "message":
+        found = await history.message(self._streams, room_id, n)
+        if found is None:
             raise errors.NotFound
         return found.data
 
@@ -227,28 +238,37 @@ class Chat:
             appended = await self._streams.append(draft)
         if self._acks is not None:
             await self._acks.stored(draft, appended)
+        if appended.outcome == "stale":
+            raise Stale
         if appended.outcome == "new":
             metrics.POSTED.inc()
             return Posted(events.numbered(appended.n, draft.rest), new=True)
         if appended.outcome == "again":
-            if appended.digest != draft.digest:
-                raise errors.IdempotencyMismatch(field="client_id")
-            metrics.REPEATED.inc()
-            data = appended.data
-            if data is None:  # trimmed from Redis, so it is in SQL
-                found = await store.run(archive.event, draft.room_id, appended.n)
-                data = None if found is None else found.data
-            if data is not None:
-                return Posted(data, new=False)
+            earlier = await self._again(draft, appended)
+            if earlier is not None:
+                return earlier
         # `full`, or a Redis that is emptied as fast as it is seeded
         raise errors.Unavailable("The archive is too far behind.", retry_after_s=RETRY_S)
+
+    async def _again(self, draft: Draft, appended: Appended) -> Posted | None:
+        if appended.digest != draft.digest:
+            raise errors.IdempotencyMismatch(field="client_id")
+        metrics.REPEATED.inc()
+        data = appended.data
+        if data is None:  # trimmed from Redis, so it is in SQL
+            found = await store.run(archive.event, draft.room_id, appended.n)
+            data = None if found is None else found.data
+        return None if data is None else Posted(data, new=False)
 
     async def _sent_earlier(self, draft: Draft) -> Posted | None:
         found = await store.run(archive.sent, draft.room_id, draft.author_id, draft.key)
         if found is None:
             return None
         message = _decode_message(found.data)
-        if sends.digest(message.body, message.reply_to) != draft.digest:
+        edits = message.id if found.type == "message.update" else None
+        digest = sends.digest(message.body, message.reply_to, edits)
+        # Of a message that was deleted there is nothing left to compare.
+        if digest != draft.digest and message.deleted_at is None:
             raise errors.IdempotencyMismatch(field="client_id")
         metrics.REPEATED.inc()
         return Posted(found.data, new=False)

@@ -14,7 +14,8 @@ the status number; one handler in `app` turns any of these into a problem docume
     ├── UnsupportedMediaType    415 unsupported_media_type
     ├── Conflict
     │   ├── UsernameTaken       409 username_taken
-    │   └── RoomNameTaken       409 room_name_taken
+    │   ├── RoomNameTaken       409 room_name_taken
+    │   └── TooManyReactions    409 too_many_reactions
     ├── ValidationFailed        422 validation_failed
     │   └── IdempotencyMismatch 422 idempotency_mismatch
     ├── RateLimited             429 rate_limited
@@ -98,6 +99,12 @@ class RoomNameTaken(ChatError):
     """Another public room has this name, whatever the case."""
 
     status, code, title = 409, "room_name_taken", "A public room with this name exists."
+
+
+class TooManyReactions(ChatError):
+    """The message has as many different emoji, or as many reactions, as it may have."""
+
+    status, code, title = 409, "too_many_reactions", "This message has all the reactions it can."
 
 
 class ValidationFailed(ChatError):

@@ -71,6 +71,7 @@ class Message(msgspec.Struct, frozen=True):
     client_id: str | None = None
     reply_to: int | None = None
     reactions: list[Reaction] = []
+    mentions: list[UserId] = []
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -98,6 +99,16 @@ class MemberEvent(msgspec.Struct, frozen=True):
     role: Role
 
 
+class ReactionEvent(msgspec.Struct, frozen=True):
+    """Data of `reaction.add` and `reaction.remove`: who, and which message."""
+
+    id: int
+    room_id: RoomId
+    message_id: int
+    emoji: str
+    user: User
+
+
 class Event(msgspec.Struct, frozen=True):
     """One numbered event of a room; `data` is its JSON object on one line."""
 
@@ -107,6 +118,10 @@ class Event(msgspec.Struct, frozen=True):
     data: bytes
     feed: FeedId = FeedId(0)  # 0 where the source does not say
     messages: int = 0  # messages in the room up to and with this event
+    # Of a message's change, on its way into the archive: what the message is after it, where
+    # `data` does not say, and the `client_id` of the change.
+    state: bytes = b""
+    key: str | None = None
 
 
 class Control(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -130,15 +145,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def unnumbered(struct: Message | MemberEvent) -> bytes:
+def unnumbered(struct: Message | MemberEvent | ReactionEvent) -> bytes:
     """Encode an event's JSON after its `id`: what follows `{"id":42`."""
-    # Both structs put `id` first and are encoded here with id 0.
+    # All of them put `id` first and are encoded here with id 0.
     return _encode(struct).removeprefix(b'{"id":0')
 
 
 def numbered(n: int, rest: bytes) -> bytes:
-    """Put an event's JSON together; the Lua script does the same."""
-    return b'{"id":%d' % n + rest
+    """Put an event's JSON together; the Lua script does the same.
+
+    An edit or a deletion is whole already: its `id` is the message's.
+    """
+    return rest if rest.startswith(b"{") else b'{"id":%d' % n + rest
 
 
 def pack(entry_id: bytes | str) -> FeedId:

@@ -7,25 +7,95 @@ no tables: markdown-it-py takes a second and a half for some of 4,000 characters
 
 import html
 import re
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererProtocol
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
 
 _TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
-    "li", "ol", "p", "pre", "s", "strong", "ul",
+    "li", "ol", "p", "pre", "s", "span", "strong", "ul",
 }  # fmt: skip
+_ATTRIBUTES = {
+    "a": {"href", "title"},
+    "code": {"class"},
+    "ol": {"start"},
+    "span": {"class", "data-user"},
+}
 # Reference links can grow a body a hundredfold, into every reader's stream; such
 # a body is shown as it was written. A short one may grow more: a link's `rel` alone has 41.
 HTML_BASE = 256
 HTML_FACTOR = 10
 _SCHEMES = {"http", "https", "mailto"}
 
+NAMES = 50  # of one body are looked up
+NAME_CHARS = range(3, 33)  # of a username
+# A name is not part of an address or of a longer word.
+_NAMED = re.compile(r"(?<![^\W_])(?<![@/])@([A-Za-z0-9_.-]+)(?!\w)")
+
+
+def names(body: str) -> list[str]:
+    """Return what may be usernames after an `@`, folded; code is not told from text yet."""
+    found: dict[str, None] = {}
+    if "@" in body:
+        for match in _NAMED.finditer(body):
+            found |= dict.fromkeys(_readings(match[1].lower()))
+    return list(found)[:NAMES]
+
+
+def _readings(name: str) -> Iterator[str]:
+    """Yield a name as it stands, then without the signs at its end: `@ann.` may be ann's."""
+    while name:
+        if len(name) in NAME_CHARS:
+            yield name
+        if name[-1] not in "_.-":
+            return
+        name = name[:-1]
+
+
+def _mention(state: StateInline, silent: bool) -> bool:
+    """Parse a member's name, a rule of markdown-it's; so there are none in code."""
+    match = _NAMED.match(state.src, state.pos)
+    if match is None:
+        return False
+    members: Mapping[str, int] = state.env.get("members", {})
+    name = next((name for name in _readings(match[1].lower()) if name in members), None)
+    if name is None:
+        return False
+    end = state.pos + 1 + len(name)
+    if not silent:
+        token = state.push("mention", "", 0)
+        token.content = state.src[state.pos : end]
+        token.meta = {"user": members[name]}
+    state.pos = end
+    return True
+
+
+def _show_mention(
+    _renderer: RendererProtocol,
+    tokens: Sequence[Token],
+    index: int,
+    _options: OptionsDict,
+    env: MutableMapping[str, Any],
+) -> str:
+    token = tokens[index]
+    user = token.meta["user"]
+    env["mentioned"][user] = None
+    return f'<span class="mention" data-user="{user}">{token.content}</span>'
+
+
 _renderer = (
     MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20})
     .enable("strikethrough")
     .disable("image")
 )
+_renderer.inline.ruler.before("emphasis", "mention", _mention)
+_renderer.add_render_rule("mention", _show_mention)
 
 
 # One line of words and harmless signs, beginning with a letter: no Markdown can be in it,
@@ -33,11 +103,17 @@ _renderer = (
 _PLAIN = re.compile(r"[^\W\d_](?:[^\W_]|[ .,;:?'\"()/@%+=-](?!$))*[.?]?")
 
 
-def render(body: str) -> str:
-    """Render a body; never raises, never lets a script, a style or a foreign tag through."""
-    if _PLAIN.fullmatch(body):
+def render(
+    body: str, members: Mapping[str, int] | None = None, mentioned: dict[int, None] | None = None
+) -> str:
+    """Render a body; never raises, never lets a script, a style or a foreign tag through.
+
+    `members` gives ids for the usernames that are mentions here, and `mentioned` takes those
+    that were found.
+    """
+    if not members and _PLAIN.fullmatch(body):
         return f"<p>{body}</p>"
-    return _render(body)
+    return _render(body, members or {}, {} if mentioned is None else mentioned)
 
 
 def _absolute(_tag: str, attribute: str, value: str) -> str | None:
@@ -47,11 +123,11 @@ def _absolute(_tag: str, attribute: str, value: str) -> str | None:
     return value
 
 
-def _render(body: str) -> str:
+def _render(body: str, members: Mapping[str, int], mentioned: dict[int, None]) -> str:
     cleaned = nh3.clean(
-        _renderer.render(body),
+        _renderer.render(body, {"members": members, "mentioned": mentioned}),
         tags=_TAGS,
-        attributes={"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}},
+        attributes=_ATTRIBUTES,
         url_schemes=_SCHEMES,
         attribute_filter=_absolute,
         link_rel="noopener noreferrer nofollow",

@@ -14,7 +14,7 @@ from quart_schema.openapi import (
 from werkzeug.routing import BaseConverter
 
 from quartchat import __version__
-from quartchat.events import MemberEvent, Message, RoomId
+from quartchat.events import MemberEvent, Message, ReactionEvent, RoomId
 from quartchat.routes.http import MAX_ID, NumberConverter
 
 DESCRIPTION = """
@@ -24,7 +24,9 @@ Sign in with the cookie of `POST /api/login`, or with `Authorization: Bearer <to
 Errors are RFC 9457 `application/problem+json` with a stable `code`.
 
 A room's events are numbered 1, 2, 3, … without a hole; a message's `id` is the number of
-the event that made it. Give each send a `client_id`: sending it again is then safe, however
+the event that made it. Edits, deletions and reactions are events of their own: the `id` in the
+data of `message.update` and `message.delete` is the message's, the stream's `id:` the event's.
+Give each send a `client_id`: sending it again is then safe, however
 late, and answers 200 with the first answer's body.
 """
 
@@ -103,6 +105,10 @@ EVENTS: dict[str, tuple[type, bool, str]] = {
     "ready": (Ready, False, "room"),
     "ready (all rooms)": (ReadyAll, False, "all"),
     "message": (Message, True, "both"),
+    "message.update": (Message, True, "both"),
+    "message.delete": (Message, True, "both"),
+    "reaction.add": (ReactionEvent, True, "both"),
+    "reaction.remove": (ReactionEvent, True, "both"),
     "member.join": (MemberEvent, True, "both"),
     "member.leave": (MemberEvent, True, "both"),
     "heartbeat": (Heartbeat, False, "both"),
@@ -131,6 +137,7 @@ NO_CONTENT = {
     ("/api/tokens/{token}", "delete"),
     ("/api/chat/rooms/{room}/leave", "post"),
     ("/api/chat/rooms/{room}/read", "post"),
+    ("/api/chat/rooms/{room}/messages/{message}", "delete"),
 }
 PROBLEM = {
     "description": "An error; `code` says which.",

@@ -6,7 +6,10 @@ ever, and nothing is removed that is not in SQL. It knows nothing of users' righ
     room:{p}:<id>   stream   the room's events: the last window, and all not yet archived
     meta:{p}:<id>   hash     n last number, m messages so far, archived, seeded (ms),
                              epoch of the master that was seeded,
-                             r<user> = "<n>:<m>" where the user's own sends moved the marker
+                             r<user> = "<n>:<m>" where the user's own sends moved the marker,
+                             forgotten: no change after this one is known to SQL alone
+    state:{p}:<id>  hash     messages that were changed, as they stand: JSON by id
+    order:{p}:<id>  zset     the same messages' ids by the number of the last change
     sent:{p}:<room>:<author>:<key>  string   "<n>:<hash>", the fast half of idempotency
     feed:{p}        stream   everything that happens in the partition, and control entries
 """
@@ -22,7 +25,7 @@ from redis import exceptions
 
 from quartchat import engines, events, records
 from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId
-from quartchat.records import SENT_TTL_S, Appended, Draft, Head
+from quartchat.records import SENT_TTL_S, Appended, Draft, Head, Standing
 
 # A tail waits so long for news; must stay below redis_client.TIMEOUT_S.
 BLOCK_S = 1.0
@@ -32,6 +35,8 @@ BACKLOG = 50_000  # entries that may wait for the archive; past it posting answe
 GROUP = "archive"  # the consumer group of the workers
 
 Lane = tuple[int, ...]  # partitions that are read by one command
+Seen = tuple[bytes, list[Event]]  # up to where changes may be known to SQL alone; events
+States = dict[int, Standing]  # by message
 
 __all__ = ["SENT_TTL_S", "Appended", "Draft", "Streams"]  # the first two are of `records`
 
@@ -73,17 +78,21 @@ class Streams:
     def _keys(self, room_id: RoomId) -> list[str]:
         return [self._key("meta", room_id), self._key("room", room_id)]
 
+    def _states(self, room_id: RoomId) -> list[str]:
+        return [self._key("state", room_id), self._key("order", room_id)]
+
     # -- writing
 
     async def append(self, draft: Draft) -> Appended:
         """Give an event its number, store it, feed it, remember its key: safe to repeat."""
-        room_id = draft.room_id
+        room_id, change = draft.room_id, draft.change
         reply = await self._appends.call(
             [
                 self._key("meta", room_id),
                 f"{self._key('sent', room_id)}:{draft.author_id}:{draft.key}",
                 self._key("room", room_id),
                 _feed(self.partition(room_id)),
+                *(() if change is None else self._states(room_id)),
             ],
             [
                 room_id,
@@ -94,6 +103,7 @@ class Streams:
                 "" if draft.sent_ms is None else draft.sent_ms,
                 2 * FEED_WINDOW + BACKLOG,
                 draft.author_id,
+                *(() if change is None else records.change_arguments(change)),
             ],
         )
         return records.appended(*reply)
@@ -103,23 +113,27 @@ class Streams:
         room_id: RoomId,
         n: int,
         messages: int,
-        lost: Iterable[Event] = (),
+        lost: Sequence[Event] = (),
+        changed: Iterable[tuple[int, int, bytes]] = (),
         *,
         tell: bool = False,
     ) -> int | None:
         """Tell Redis where a room stands in SQL; does nothing where it knows as much.
 
         Returns a number if Redis holds the room up to there alone: call again, with the
-        events after it, which it has `lost`. `tell`: every process hears of it on the feed.
+        events after it, which it has `lost`, and (id, last change, JSON) of the messages that
+        these have `changed`. `tell`: every process hears of it on the feed.
         """
         told = msgspec.json.encode(Control("lost", events.NOBODY, room_id=room_id))
         outcome, *gap = await self._script["seed"](
-            keys=[*self._keys(room_id), _feed(self.partition(room_id))],
+            keys=[*self._keys(room_id), _feed(self.partition(room_id)), *self._states(room_id)],
             args=[
                 n,
                 messages,
                 told.removesuffix(b"}") if tell else "",
-                *(part for event in lost for part in (event.type, event.data)),
+                len(lost),
+                *(part for event in lost for part in (event.n, event.type, event.data)),
+                *(part for state in changed for part in state),
             ],
         )
         return gap[0] if outcome == b"gap" else None
@@ -154,13 +168,34 @@ class Streams:
         )
         return [records.room_event(room_id, *entry) for entry in entries]
 
-    async def read_back(self, room_id: RoomId, before: int | None, limit: int) -> list[Event]:
-        """Return up to `limit` events below `before` (None: the newest), descending."""
-        if before is not None and before <= 1:
-            return []
-        top = "+" if before is None else f"{before - 1}-0"
-        entries = await self._redis.xrevrange(self._key("room", room_id), max=top, count=limit)
-        return [records.room_event(room_id, *entry) for entry in entries]
+    async def look(self, room_id: RoomId, after: int, limit: int) -> Seen:
+        """Return the same, but messages as they stand now."""
+        return await self._look(room_id, "XRANGE", f"{after + 1}-0", "+", limit)
+
+    async def look_back(self, room_id: RoomId, before: int | None, limit: int) -> Seen:
+        """Return up to `limit` events below `before` (None: the newest), descending.
+
+        Messages are as they stand now.
+        """
+        top = "+" if before is None else f"{max(before - 1, 0)}-0"
+        return await self._look(room_id, "XREVRANGE", top, "-", limit)
+
+    async def _look(self, room_id: RoomId, *arguments: str | int) -> Seen:
+        keys = [*self._keys(room_id), *self._states(room_id)]
+        forgotten, entries = await self._script["look"](keys=keys, args=arguments)
+        return forgotten, [
+            records.room_event(room_id, entry_id, {b"t": kind, b"d": data})
+            for entry_id, (_, kind, _, data) in entries
+        ]
+
+    async def states(self, room_id: RoomId, ids: Sequence[int]) -> tuple[bytes, States]:
+        """Return what Redis knows of changed messages; of those that changed later, all.
+
+        Later means: after the number that comes in front.
+        """
+        keys = [self._key("meta", room_id), *self._states(room_id)]
+        forgotten, found = await self._script["states"](keys=keys, args=ids)
+        return forgotten, {int(n): Standing(data, v, forgotten) for n, v, data in found}
 
     async def snapshot(
         self, rooms: Sequence[RoomId], user_id: UserId
@@ -249,7 +284,7 @@ class Streams:
         )
         found = ((p, reply.get(_feed(p).encode())) for p in lane)
         return [
-            (p, [records.feed_entry(*entry) for entry in entries])
+            (p, [records.archive_entry(*entry) for entry in entries])
             for p, entries in found
             if entries
         ]
@@ -261,7 +296,7 @@ class Streams:
         _, entries, *_ = await self._redis.xautoclaim(
             _feed(partition), GROUP, consumer, int(idle_s * 1000), count=limit
         )
-        return [records.feed_entry(*entry) for entry in entries]
+        return [records.archive_entry(*entry) for entry in entries]
 
     async def archived(self, partition: int, entries: Iterable[Event | Control]) -> FeedId:
         """Acknowledge what SQL now holds; return the first feed id that it may not hold.
@@ -276,7 +311,8 @@ class Streams:
 
     async def trim(self, room_id: RoomId, archived: int, window: int) -> None:
         """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
-        await self._script["trim"](keys=self._keys(room_id), args=[archived, window])
+        keys = [*self._keys(room_id), *self._states(room_id)]
+        await self._script["trim"](keys=keys, args=[archived, window])
 
     async def backlog(self) -> int:
         """Return how many entries wait for the archive, delivered to a worker or not."""

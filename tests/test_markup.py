@@ -99,6 +99,60 @@ def test_text_in_a_fence_stays_as_it_is(text: str) -> None:
     assert Page(render(f"```\n{line}x\n```")).text == f"{line}x\n"
 
 
+MEMBERS = {"ann": 7, "bob": 8, "_x_": 9, "a.b": 10, "ann.": 11}
+
+
+@pytest.mark.parametrize(
+    ("body", "mentioned"),
+    [
+        ("@bob", [8]),
+        ("hi @bob, and @ann", [8, 7]),
+        ("@bob @bob", [8]),
+        ("@BOB", [8]),
+        ("(@bob) *@bob* _@bob_ **@bob**: @bob's", [8]),
+        ("@bob...", [8]),
+        ("@ann.", [11]),  # the longest reading that is somebody's name
+        ("@a.b @_x_", [10, 9]),
+        ("- @bob\n\n> @ann", [8, 7]),
+        ("[@bob](http://b)", [8]),
+        ("`@bob` ``@bob``", []),
+        ("```\n@bob\n```\n    @bob", []),
+        ("bob@bob http://b/@bob @@bob", []),
+        ("@bobby @bobä @bo-b @carol", []),
+        ("\\@bob", []),
+        ("bob", []),
+    ],
+)
+def test_a_mention_is_a_members_name_outside_of_code(body: str, mentioned: list[int]) -> None:
+    found: dict[int, None] = {}
+    page = Page(render(body, MEMBERS, found))
+    assert list(found) == mentioned
+    spans = [attributes for tag, attributes in page.tags if tag == "span"]
+    assert all(set(attributes) == {"class", "data-user"} for attributes in spans)
+    assert {attributes["class"] for attributes in spans} <= {"mention"}
+    assert {int(attributes["data-user"] or 0) for attributes in spans} == set(mentioned)
+    assert set(mentioned) <= {MEMBERS[name] for name in markup.names(body) if name in MEMBERS}
+
+
+@few
+@given(st.lists(st.sampled_from([*PIECES, "@", "@bob", "@ann.", "@_x_", "."]), max_size=30))
+def test_whoever_is_mentioned_was_looked_up(pieces: list[str]) -> None:
+    body, found = "".join(pieces), dict[int, None]()
+    html = render(body, MEMBERS, found)
+    assert set(found) <= {MEMBERS[name] for name in markup.names(body) if name in MEMBERS}
+    assert re.findall('data-user="([0-9]+)">', html) == [] or found
+
+
+@pytest.mark.parametrize("unit", ["@bob ", "@bob", "@", "@.", "@a.", "@bob."])
+def test_names_without_end_are_cheap(unit: str) -> None:
+    body = (unit * MAX_CHARS)[:MAX_CHARS]
+    started = perf_counter()
+    assert len(markup.names(body)) <= markup.NAMES
+    html = render(body, MEMBERS, {})
+    assert perf_counter() - started < SLOW_S
+    assert len(html) <= GROWTH * len(body)
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -144,4 +198,4 @@ def test_no_body_takes_long_or_grows_without_measure(body: str) -> None:
 
 @given(st.from_regex(markup._PLAIN, fullmatch=True))
 def test_the_short_way_for_plain_lines_gives_what_the_parser_gives(body: str) -> None:
-    assert markup.render(body) == markup._render(body)
+    assert markup.render(body) == markup._render(body, {}, {})

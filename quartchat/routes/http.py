@@ -16,6 +16,7 @@ from quartchat import errors
 from quartchat.auth import Auth, Cookie
 from quartchat.chat import Chat
 from quartchat.config import Config
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.search import Search
@@ -72,6 +73,7 @@ class Services:
     auth: Auth
     chat: Chat
     hub: Hub
+    edits: Edits
     search: Search
 
 

@@ -87,3 +87,30 @@ class Event(Table):
         """The number is the key; `(author, client_id)` is the slow half of idempotency."""
 
         primary_key = pw.CompositeKey("room_id", "n")
+
+
+class Latest(Table):
+    """The messages that were changed, each as it stands after its event `n`."""
+
+    room_id = pw.BigIntegerField()
+    about = pw.BigIntegerField()
+    n = pw.BigIntegerField()
+    data = pw.TextField()
+
+    class Meta:
+        """One row per message."""
+
+        primary_key = pw.CompositeKey("room_id", "about")
+
+
+class Edit(Table):
+    """Which events hold a message's text, but for the first: they lose it with the message."""
+
+    room_id = pw.BigIntegerField()
+    about = pw.BigIntegerField()
+    n = pw.BigIntegerField()
+
+    class Meta:
+        """By message."""
+
+        primary_key = pw.CompositeKey("room_id", "about", "n")

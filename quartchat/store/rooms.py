@@ -5,6 +5,7 @@ to a room past its visibility.
 """
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +108,16 @@ def members(room_id: RoomId, after: UserId, limit: int) -> list[tuple[User, Role
         .limit(limit)
     )
     return [(accounts.user(row.account), row.role) for row in rows]
+
+
+def named(room_id: RoomId, usernames: Collection[str]) -> dict[str, UserId]:
+    """Return those members of a room whose usernames are given."""
+    rows: Any = (
+        Member.select(Account.username, Account.id)
+        .join(Account)
+        .where(Member.room == room_id, Member.state.in_(PRESENT), Account.username.in_(usernames))
+    )
+    return dict(rows.tuples())
 
 
 def start_join(user_id: UserId, room_id: RoomId) -> Owed:
