@@ -56,11 +56,7 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
         )
         for state in standing:
             mentions.note(state.room_id, state.data, changed=state.type != "message")
-        feeds = {
-            (item.event.room_id, item.event.n): item.event.feed
-            for item in batch
-            if item.event.type == "message"
-        }
+        feeds = {(item.event.room_id, item.event.n): item.event.feed for item in batch}
         documents.index(
             Event(s.room_id, s.about, "message", s.data, feeds.get((s.room_id, s.about), FeedId(0)))
             for s in standing
@@ -119,12 +115,12 @@ def after(room_id: RoomId, n: int, limit: int) -> list[Event]:
 
 
 def messages(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], Event]:
-    """Return some messages, a page's at most, by room and id; those that are there."""
+    """Return some messages, a page at most, by room and id, as they stand, if they are there."""
     if not keys:
         return {}
     table = models.Event
     wanted: Any = [(table.room_id == room_id) & (table.n == n) for room_id, n in keys]
-    found = _list(_events().where(reduce(or_, wanted), _IS_MESSAGE))
+    found = _list(_messages().where(reduce(or_, wanted), _IS_MESSAGE))
     return {(event.room_id, event.n): event for event in found}
 
 
