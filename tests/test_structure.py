@@ -28,7 +28,7 @@ FLOORS = """
     store.events
     stream recent
     history feed acks
-    pages readers auth chat archive
+    pages heads readers auth chat archive
     beats flush losses
     hub
     routes.http
