@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from hypercorn.events import Closed, Updated
 from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent
 
-from quartchat import heads, tcp
-from quartchat.heads import Plain
+from quartchat import http_heads, tcp
+from quartchat.http_heads import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,7 +190,7 @@ class Exchange:
         else:
             self._chunked = True
             headers.append((b"transfer-encoding", b"chunked"))
-        return heads.response(status, headers)
+        return http_heads.response(status, headers)
 
 
 def of(send: Any) -> Exchange | None:

@@ -13,9 +13,9 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import HTTPScope
 
-from quartchat import heads, tcp
+from quartchat import http_heads, tcp
 from quartchat.exchange import Exchange
-from quartchat.heads import Plain
+from quartchat.http_heads import Plain
 
 
 class Http1:
@@ -57,7 +57,7 @@ class Http1:
                     await exchange.ended()
                 continue
             self._exchange = None
-            found = heads.plain(data) if self._between() else None
+            found = http_heads.plain(data) if self._between() else None
             if found is None:
                 await self._leave(data)
                 return

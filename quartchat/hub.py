@@ -16,12 +16,11 @@ from time import monotonic
 import msgspec
 import structlog
 
-from quartchat import errors, history, losses, metrics, redis_client, sse, store, tasks
+from quartchat import errors, losses, metrics, redis_client, sse, store, tasks
 from quartchat.beats import Beats
 from quartchat.config import Config
 from quartchat.events import (
     NEVER,
-    NOBODY,
     Control,
     Event,
     FeedId,
@@ -32,6 +31,7 @@ from quartchat.events import (
 )
 from quartchat.feed import Feed
 from quartchat.flush import Flush, in_turns
+from quartchat.heads import Heads
 from quartchat.herald import Herald
 from quartchat.pages import Pages
 from quartchat.presence import Presence
@@ -60,9 +60,7 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._rooms: dict[RoomId, set[RoomReader]] = {}
-        # Rooms whose head Redis was asked for, and the feed's end at that moment.
-        self._known: dict[RoomId, FeedId] = {}
-        self._asking: dict[RoomId, asyncio.Task[None]] = {}
+        self._heads = Heads(streams, self.recent)
         self._flush = Flush(self.recent, self._rooms, self._readers)
         self._herald = Herald(self._rooms, self._users, self._flush.feeds)
         self.presence = Presence(streams, feed)
@@ -163,7 +161,7 @@ class Hub:
             if not here:
                 del self._rooms[reader.room_id]
                 self.recent.unwatch(reader.room_id)
-                self._known.pop(reader.room_id, None)
+                self._heads.forget(reader.room_id)
         self._beats.discard(reader)
         metrics.STREAMS.dec()
 
@@ -175,28 +173,12 @@ class Hub:
         self._herald.live(reader)
 
     async def head(self, room_id: RoomId, *, fresh: bool = False) -> tuple[int, FeedId]:
-        """Return a room's last number, and the end of the feed when Redis was asked for it.
+        """Return a room's last number, and the end of the feed when Redis was asked for it."""
+        return await self._heads.of(room_id, fresh=fresh), self._heads.asked(room_id)
 
-        `fresh`: ask again, also if it seems known.
-        """
-        if fresh:
-            await self._ask(room_id)
-        elif room_id not in self._known:  # one asks for all who come at once
-            if room_id not in self._asking:
-                self._asking[room_id] = asyncio.create_task(self._ask(room_id))
-                self._asking[room_id].add_done_callback(lambda _: self._asking.pop(room_id))
-            await asyncio.shield(self._asking[room_id])
-        return self.recent.heads.get(room_id, 0), self._known.get(room_id, FeedId(0))
-
-    async def _ask(self, room_id: RoomId) -> None:
-        position, heads = await history.heads(self.streams, [room_id], NOBODY)
-        if room_id in self._rooms:  # watched: everything after this number comes by the feed
-            self.recent.watch(room_id, heads[room_id].n)
-            self._known[room_id] = position[self.streams.partition(room_id)]
-
-    async def page(self, room_id: RoomId, after: int) -> list[tuple[int, bytes]]:
-        """Return (number, frame) of a room's events after a number, from Redis or SQL."""
-        return await self._pages.after(room_id, after)
+    async def page(self, room_id: RoomId, after: int) -> tuple[FeedId, list[tuple[int, bytes]]]:
+        """Return a room's events after a number, from Redis or SQL: see `Pages`."""
+        return await self._pages.after(room_id, after, self._heads.asked(room_id))
 
     async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
         """Return a user's rooms, each with the number of the event of the joining."""

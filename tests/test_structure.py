@@ -17,7 +17,7 @@ PACKAGE = ROOT / "quartchat"
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
     redis_url highlight
-    config errors events sse markup words cache metrics stepping log process heads devices
+    config errors events sse markup words cache metrics stepping log process http_heads devices
     outlet tcp emoji signals
     fold exchange
     http1 tasks sends redis_client records live
@@ -36,7 +36,7 @@ FLOORS = """
     history feed acks indexing
     chores seats mentions unread
     clearing
-    pages readers auth chat archive presence
+    pages heads readers auth chat archive presence
     people members invitations settings edits awareness search
     beats flush losses
     herald

@@ -35,9 +35,18 @@ _running: set["asyncio.Future[Any]"] = set()
 
 # SQL is away, locked for too long, or its pool is empty: the caller is told to come back.
 AWAY = (
-    pw.OperationalError, pw.InterfaceError, sqlite3.OperationalError, ConnectionError,
-    TimeoutError, asyncpg.PostgresConnectionError,
-)  # fmt: skip
+    pw.OperationalError,
+    pw.InterfaceError,
+    sqlite3.OperationalError,
+    ConnectionError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it starts, it ends, it has crashed
+    asyncpg.InsufficientResourcesError,  # no disk, no memory, no connection left
+    asyncpg.PostgresSystemError,  # its disk fails
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that has not taken over yet
+    asyncpg.TransactionRollbackError,  # a deadlock
+)
 
 
 def open_database(url: str, *, pool: int = POOL, busy_s: float = BUSY_S) -> None:
@@ -88,9 +97,12 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """
 
     async def finish() -> T:
-        async with database.obj as db:
-            result: T = await db.run(fn, *args, **kwargs)
-            return result
+        try:
+            async with database.obj as db:
+                result: T = await db.run(fn, *args, **kwargs)
+                return result
+        except OSError as error:  # no socket there, no such name, none of its addresses answers
+            raise pw.OperationalError(f"{type(error).__name__}: {error}") from error
 
     task = asyncio.ensure_future(finish())
     _running.add(task)

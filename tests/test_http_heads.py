@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quartchat import heads
+from quartchat import http_heads as heads
 
 HOST = b"Host: chat.example\r\n"
 
