@@ -16,7 +16,7 @@ PACKAGE = ROOT / "quartchat"
 
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
-    redis_url
+    redis_url highlight
     config errors events sse markup cache metrics stepping log process
     outlet tcp emoji signals
     fold
