@@ -113,11 +113,12 @@ class Unread:
         }
 
     def _hear(self, entries: list[tuple[int, Event | Control]]) -> None:
-        for _, entry in entries:
+        for partition, entry in entries:
             if isinstance(entry, Event):
                 self._held.hear(entry)
             elif entry.kind == "lost":  # numbers are given anew
-                self._held.clear()
+                heard = dict(enumerate(self._feed.position)) | {partition: entry.feed}
+                self._begin(tuple(heard.values()))
 
     def _begin(self, position: Position) -> None:
         self._held.clear()
