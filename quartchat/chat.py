@@ -3,13 +3,9 @@
 A room is had only through the user who asks (`seats`), so that no check can be forgotten.
 """
 
-import dataclasses
-from dataclasses import dataclass
-
 import msgspec
 
-from quartchat import chores, errors, events, history, metrics, sends, store, stream
-from quartchat.acks import Acks
+from quartchat import chores, errors, events, history, sends, store
 from quartchat.config import Config
 from quartchat.events import (
     Control,
@@ -27,7 +23,8 @@ from quartchat.events import (
 from quartchat.feed import Feed
 from quartchat.history import Page
 from quartchat.mentions import Mentions
-from quartchat.records import Appended, Head, Stale
+from quartchat.posts import Posted, Posts
+from quartchat.records import Head
 from quartchat.seats import Seats
 from quartchat.signals import Marker
 from quartchat.store import events as archive
@@ -36,18 +33,7 @@ from quartchat.store.rooms import RoomRow
 from quartchat.stream import Draft, Streams
 from quartchat.unread import Unread
 
-RETRY_S = 1  # what a 503 asks the client to wait
-
 _decode_member = msgspec.json.Decoder(MemberEvent).decode
-_decode_message = msgspec.json.Decoder(Message).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """A message's JSON, and whether this send made it."""
-
-    data: bytes
-    new: bool
 
 
 class Chat:
@@ -58,7 +44,7 @@ class Chat:
         self._streams = streams
         self.mentions = Mentions(feed)
         self._unread = Unread(streams, feed)
-        self._acks = Acks() if config.ack == "archived" else None
+        self.posts = Posts(config, streams)
 
     # -- rooms
 
@@ -185,25 +171,7 @@ class Chat:
             room_id=room_id, author_id=user.id, type="message",
             rest=events.unnumbered(message), key="", digest=sends.digest(body, reply_to),
         )  # fmt: skip
-        return await self.send(draft, client_id)
-
-    async def send(self, draft: Draft, client_id: str | None) -> Posted:
-        """Append what a client may have named, once, however often this is called.
-
-        Raises IdempotencyMismatch, Unavailable, and Stale for a change.
-        """
-        sent_ms = None if client_id is None else sends.made_ms(client_id)
-        draft = dataclasses.replace(
-            draft,
-            key=stream.random_key() if client_id is None else client_id,
-            key_ttl_s=stream.OWN_KEY_TTL_S if client_id is None else stream.SENT_TTL_S,
-            sent_ms=sent_ms,
-        )
-        if client_id is not None and sent_ms is None:
-            earlier = await self._sent_earlier(draft)
-            if earlier is not None:
-                return earlier
-        return await self._append(draft)
+        return await self.posts.send(draft, client_id)
 
     async def message(self, user: User, room_id: RoomId, n: int) -> bytes:
         """Return one message's JSON, as it stands. Raises NotFound."""
@@ -235,67 +203,13 @@ class Chat:
         """Return the room that a member is in. Raises NotAMember, or NotFound if it is hidden."""
         return await self.seats.seat(user, room_id)
 
-    async def _append(self, draft: Draft) -> Posted:
-        appended = await self._seeded(draft)
-        if appended.outcome == "unsure":
-            earlier = await self._sent_earlier(draft)
-            if earlier is not None:
-                return earlier
-            draft = dataclasses.replace(draft, sent_ms=None)
-            appended = await self._streams.append(draft)
-        if self._acks is not None:
-            await self._acks.stored(draft, appended)
-        if appended.outcome == "stale":
-            raise Stale
-        if appended.outcome == "new":
-            metrics.POSTED.inc()
-            return Posted(events.numbered(appended.n, draft.rest), new=True)
-        if appended.outcome == "again":
-            earlier = await self._again(draft, appended)
-            if earlier is not None:
-                return earlier
-        # `full`, or a Redis that is emptied as fast as it is seeded
-        raise errors.Unavailable("The archive is too far behind.", retry_after_s=RETRY_S)
-
-    async def _seeded(self, draft: Draft) -> Appended:
-        appended = await self._streams.append(draft)
-        if appended.outcome != "unseeded":
-            return appended
-        if not await store.run(rooms.exists, draft.room_id):  # removed a moment ago
-            raise errors.NotFound
-        await history.seed(self._streams, draft.room_id)
-        return await self._streams.append(draft)
-
-    async def _again(self, draft: Draft, appended: Appended) -> Posted | None:
-        if appended.digest != draft.digest:
-            raise errors.IdempotencyMismatch(field="client_id")
-        metrics.REPEATED.inc()
-        data = appended.data
-        if data is None:  # trimmed from Redis, so it is in SQL
-            found = await store.run(archive.event, draft.room_id, appended.n)
-            data = None if found is None else found.data
-        return None if data is None else Posted(data, new=False)
-
-    async def _sent_earlier(self, draft: Draft) -> Posted | None:
-        found = await store.run(archive.sent, draft.room_id, draft.author_id, draft.key)
-        if found is None:
-            return None
-        message = _decode_message(found.data)
-        edits = message.id if found.type == "message.update" else None
-        digest = sends.digest(message.body, message.reply_to, edits)
-        # Of a message that was deleted there is nothing left to compare.
-        if digest != draft.digest and message.deleted_at is None:
-            raise errors.IdempotencyMismatch(field="client_id")
-        metrics.REPEATED.inc()
-        return Posted(found.data, new=False)
-
     async def _tell(self, event: MemberEvent, type_: str, ticket: str) -> int:
         """Put a membership's change on the room's log, once; return its number."""
         draft = Draft(
             room_id=event.room_id, author_id=event.user.id, type=type_,
             rest=events.unnumbered(event), key=ticket, digest="",
         )  # fmt: skip
-        posted = await self._append(draft)
+        posted = await self.posts.append(draft)
         return _decode_member(posted.data).id
 
     async def _message(self, room_id: RoomId, n: int, field: str) -> Event:

@@ -173,7 +173,7 @@ class Edits:
         state = _encode(step.after)
         change = Change(asked.n, seen, state if step.rest else b"", asked.client_id)
         draft = asked.draft(step.type, step.rest or state, change)
-        posted = await self._chat.send(draft, asked.client_id)
+        posted = await self._chat.posts.send(draft, asked.client_id)
         return state if asked.client_id is None else posted.data
 
     async def _repeated(self, asked: Asked, seen: Standing) -> bytes:
@@ -183,7 +183,7 @@ class Edits:
         change = Change(asked.n, dataclasses.replace(seen, version=_UNKNOWN))
         draft = asked.draft("message.update", seen.data, change)
         try:
-            return (await self._chat.send(draft, asked.client_id)).data
+            return (await self._chat.posts.send(draft, asked.client_id)).data
         except Stale:  # there is none, and nothing to change
             return seen.data
 

@@ -34,7 +34,7 @@ FLOORS = """
     store.events
     stream recent
     history feed acks indexing
-    chores seats mentions unread
+    chores seats mentions unread posts
     clearing
     pages heads readers auth chat archive presence
     people members invitations settings edits awareness search
