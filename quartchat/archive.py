@@ -24,8 +24,9 @@ from quartchat import (
 )
 from quartchat.config import Config
 from quartchat.events import NOBODY, Control, Event, FeedId, RoomId
+from quartchat.group import Lane
 from quartchat.store import events as archive
-from quartchat.stream import Lane, Streams
+from quartchat.stream import Streams
 
 BATCH = 500  # entries of one commit
 PACE_S = 0.25  # between batches, where events come one after the other
@@ -58,6 +59,7 @@ class _Worker:
     def __init__(self, config: Config, streams: Streams, lane: Lane) -> None:
         self._window = config.room_window
         self._streams = streams
+        self._group = streams.group
         self._lane = lane
         self._name = secrets.token_hex(8)
         self._claimed = float("-inf")
@@ -92,18 +94,18 @@ class _Worker:
     async def _step(self) -> None:
         if not self._joined:
             for partition in self._lane:
-                await self._streams.join_archive(partition)
+                await self._group.join(partition)
             self._joined = True
         if self._unsure:
             await history.heads(self._streams, list(self._recent), NOBODY)
             self._unsure = False
         if not self._held and monotonic() - self._claimed >= CLAIM_EVERY_S:
             for partition in self._lane:
-                claimed = await self._streams.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
+                claimed = await self._group.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
                 self._held.append((partition, claimed))
             self._claimed = monotonic()
         if not self._held:
-            self._held = await self._streams.take(self._name, BATCH, self._lane)
+            self._held = await self._group.take(self._name, BATCH, self._lane)
         news = any(entries for _, entries in self._held)
         while self._held:
             await self._store(*self._held[0])
@@ -132,7 +134,7 @@ class _Worker:
             )
         while len(self._recent) > RECENT_ROOMS:
             self._recent.popitem(last=False)
-        first_open = await self._streams.archived(partition, entries)
+        first_open = await self._group.archived(partition, entries)
         for room_id, (feed, n) in list(waiting.items()):
             if feed < first_open:
                 await self._streams.trim(room_id, n, self._window)

@@ -9,12 +9,13 @@ from time import monotonic
 
 import structlog
 
-from quartchat import events, metrics, redis_client, stream, tasks
+from quartchat import events, group, metrics, redis_client, tasks
 from quartchat.events import Control, Event, FeedId, Position
+from quartchat.group import Lane
 from quartchat.signals import Signal
-from quartchat.stream import Lane, Streams
+from quartchat.stream import Streams
 
-FRESH_S = 2 * stream.BLOCK_S  # without a reply for so long, caches are not trusted
+FRESH_S = 2 * group.BLOCK_S  # without a reply for so long, caches are not trusted
 PACE_S = 0.01  # between reads that bring entries, where they come that fast
 REACH_S = 5.0  # how long a cursor of another process may be ahead of this one
 

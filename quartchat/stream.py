@@ -24,19 +24,15 @@ from pathlib import Path
 import msgspec
 from redis import exceptions
 
-from quartchat import engines, events, live, records
+from quartchat import engines, events, group, live, records
 from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId
+from quartchat.group import Lane
 from quartchat.records import SENT_TTL_S, Appended, Draft, Head, Standing
 from quartchat.signals import Signal
 
-# A tail waits so long for news; must stay below redis_client.TIMEOUT_S.
-BLOCK_S = 1.0
 OWN_KEY_TTL_S = 120  # the same for keys that we made, which only our own retries use
-FEED_WINDOW = 5_000  # entries a feed keeps once archived; it is cut when it has twice as many
 BACKLOG = 50_000  # entries that may wait for the archive; past it posting answers 503
-GROUP = "archive"  # the consumer group of the workers
 
-Lane = tuple[int, ...]  # partitions that are read by one command
 Seen = tuple[bytes, list[Event]]  # up to where changes may be known to SQL alone; events
 States = dict[int, Standing]  # by message
 
@@ -61,6 +57,7 @@ class Streams:
         self._appends = engines.pipelined(self._redis, _scripts["append"], replicated=replicated)
         self._script = {name: self._redis.register_script(text) for name, text in _scripts.items()}
         self.live = live.Live(self._redis, self.partition)
+        self.group = group.Group(self._redis, self._tail, partitions)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -94,7 +91,7 @@ class Streams:
                 self._key("meta", room_id),
                 f"{self._key('sent', room_id)}:{draft.author_id}:{draft.key}",
                 self._key("room", room_id),
-                _feed(self.partition(room_id)),
+                group.key(self.partition(room_id)),
                 *(() if change is None else self._states(room_id)),
             ],
             [
@@ -104,7 +101,7 @@ class Streams:
                 draft.digest,
                 draft.key_ttl_s,
                 "" if draft.sent_ms is None else draft.sent_ms,
-                2 * FEED_WINDOW + BACKLOG,
+                2 * group.WINDOW + BACKLOG,
                 draft.author_id,
                 *(() if change is None else records.change_arguments(change)),
             ],
@@ -129,7 +126,7 @@ class Streams:
         """
         told = msgspec.json.encode(Control("lost", events.NOBODY, room_id=room_id))
         outcome, *gap = await self._script["seed"](
-            keys=[*self._keys(room_id), _feed(self.partition(room_id)), *self._states(room_id)],
+            keys=[*self._keys(room_id), group.key(self.partition(room_id)), *self._states(room_id)],
             args=[
                 n,
                 messages,
@@ -146,7 +143,7 @@ class Streams:
         control = msgspec.json.encode(Control("lost", events.NOBODY))
         try:
             above = events.unpack(FeedId(feed + 1))
-            await self._redis.xadd(_feed(partition), {"c": control}, id=above)
+            await self._redis.xadd(group.key(partition), {"c": control}, id=above)
         except exceptions.ResponseError as error:
             if "equal or smaller" not in str(error):  # else: another process was faster
                 raise
@@ -154,7 +151,7 @@ class Streams:
     async def control(self, control: Control) -> None:
         """Put a control entry on the feed; every process hears of it within a second."""
         partition = 0 if control.room_id is None else self.partition(control.room_id)
-        await self._redis.xadd(_feed(partition), {"c": msgspec.json.encode(control)})
+        await self._redis.xadd(group.key(partition), {"c": msgspec.json.encode(control)})
 
     async def mark(self, room_id: RoomId, user_id: UserId, n: int, messages: int) -> None:
         """Move a user's read marker forward; never back."""
@@ -213,7 +210,7 @@ class Streams:
         replies = await asyncio.gather(
             *(
                 self._script["snapshot"](
-                    keys=[_feed(p), *(self._key("meta", room_id) for room_id in ids)],
+                    keys=[group.key(p), *(self._key("meta", room_id) for room_id in ids)],
                     args=[f"r{user_id}"],
                 )
                 for p, ids in by_partition.items()
@@ -231,22 +228,22 @@ class Streams:
         """Return the last id of every feed, or of some."""
         script = self._script["snapshot"]
         lane = self.everything if lane is None else lane
-        replies = await asyncio.gather(*(script(keys=[_feed(p)], args=[""]) for p in lane))
+        replies = await asyncio.gather(*(script(keys=[group.key(p)], args=[""]) for p in lane))
         return tuple(events.pack(last) for last, _ in replies)
 
     async def tail(
         self, position: Position, heard: dict[int, FeedId], lane: Lane
     ) -> tuple[list[tuple[int, Event | Control]], list[Signal]]:
-        """Wait up to `BLOCK_S` for (partition, entry) after `position`, in feed order.
+        """Wait up to `group.BLOCK_S` for (partition, entry) after `position`, in feed order.
 
         Also for signals after the places in `heard`, which move on.
         """
-        feeds = {_feed(p): events.unpack(position[p]) for p in lane}
+        feeds = {group.key(p): events.unpack(position[p]) for p in lane}
         lives = {live.key(p): events.unpack(heard[p]) for p in lane}
         reply = await self._tail.xread(
             feeds | lives,
             count=1000,  # about what one flush can carry; more waits in Redis
-            block=int(BLOCK_S * 1000),
+            block=int(group.BLOCK_S * 1000),
         )
         found: list[Signal] = []
         for p in lane:
@@ -256,85 +253,28 @@ class Streams:
         entries = [
             (partition, records.feed_entry(*entry))
             for partition in lane
-            for entry in reply.get(_feed(partition).encode(), ())
+            for entry in reply.get(group.key(partition).encode(), ())
         ]
         return entries, found
 
     async def read_feed(self, partition: int, after: FeedId, limit: int) -> list[Event | Control]:
         """Return up to `limit` feed entries after `after`."""
         entries = await self._redis.xrange(
-            _feed(partition), min=f"({events.unpack(after)}", count=limit
+            group.key(partition), min=f"({events.unpack(after)}", count=limit
         )
         return [records.feed_entry(*entry) for entry in entries]
 
     async def trimmed(self, partition: int) -> FeedId:
         """Return the id below and at which nothing is left of the feed: SQL holds all of that."""
         try:
-            info = await self._redis.xinfo_stream(_feed(partition))
+            info = await self._redis.xinfo_stream(group.key(partition))
         except exceptions.ResponseError:  # no such key: nothing has happened yet
             return FeedId(0)
         if info["first-entry"] is None:
             return events.pack(info["last-generated-id"])
         return FeedId(events.pack(info["first-entry"][0]) - 1)
 
-    async def stored(self, partition: int) -> FeedId:
-        """Return the place up to which SQL holds all that the feed brought."""
-        try:
-            pending = await self._redis.xpending(_feed(partition), GROUP)
-            [group] = await self._redis.xinfo_groups(_feed(partition))
-        except exceptions.ResponseError:  # nothing has happened yet, or no worker has begun
-            return FeedId(0)
-        if pending["pending"]:
-            return FeedId(events.pack(pending["min"]) - 1)
-        return events.pack(group["last-delivered-id"])
-
-    # -- the archive's side
-
-    async def join_archive(self, partition: int) -> None:
-        """Make the consumer group where it is missing, from the feed's first entry."""
-        try:
-            await self._redis.xgroup_create(_feed(partition), GROUP, id="0", mkstream=True)
-        except exceptions.ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-
-    async def take(
-        self, consumer: str, limit: int, lane: Lane
-    ) -> list[tuple[int, list[Event | Control]]]:
-        """Wait up to `BLOCK_S` for entries that no worker has had, per partition."""
-        reply = await self._tail.xreadgroup(
-            GROUP,
-            consumer,
-            {_feed(p): ">" for p in lane},
-            count=limit,
-            block=int(BLOCK_S * 1000),
-        )
-        found = ((p, reply.get(_feed(p).encode())) for p in lane)
-        return [
-            (p, [records.archive_entry(*entry) for entry in entries])
-            for p, entries in found
-            if entries
-        ]
-
-    async def claim(
-        self, partition: int, consumer: str, idle_s: float, limit: int
-    ) -> list[Event | Control]:
-        """Take over entries that another worker has held for `idle_s` without archiving them."""
-        _, entries, *_ = await self._redis.xautoclaim(
-            _feed(partition), GROUP, consumer, int(idle_s * 1000), count=limit
-        )
-        return [records.archive_entry(*entry) for entry in entries]
-
-    async def archived(self, partition: int, entries: Iterable[Event | Control]) -> FeedId:
-        """Acknowledge what SQL now holds; return the first feed id that it may not hold.
-
-        Also cuts the feed, once it is twice its window, below that id and its window.
-        """
-        reply = await self._script["archived"](
-            keys=[_feed(partition)],
-            args=[GROUP, FEED_WINDOW, *(events.unpack(entry.feed) for entry in entries)],
-        )
-        return events.pack(reply)
+    # -- letting go
 
     async def trim(self, room_id: RoomId, archived: int, window: int) -> None:
         """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
@@ -345,22 +285,7 @@ class Streams:
         """Forget a room; what is still appended to it is refused, once SQL is asked about it."""
         await self._redis.delete(*self._keys(room_id), *self._states(room_id))
 
-    async def backlog(self) -> int:
-        """Return how many entries wait for the archive, delivered to a worker or not."""
-        total = 0
-        for partition in range(self.partitions):
-            try:
-                groups = await self._redis.xinfo_groups(_feed(partition))
-            except exceptions.ResponseError:  # no feed yet
-                continue
-            total += sum((group.get("lag") or 0) + group["pending"] for group in groups)
-        return total
-
 
 def random_key() -> str:
     """Make a key for a send that its client did not name, so that our own retry is safe."""
     return f"-{secrets.token_hex(12)}"
-
-
-def _feed(partition: int) -> str:
-    return f"feed:{{{partition}}}"

@@ -138,7 +138,7 @@ class Unread:
                 self._held.precede(before)
 
     async def _read_back(self, partition: int, end: FeedId, before: Held) -> None:
-        place = await self._streams.stored(partition)
+        place = await self._streams.group.stored(partition)
         for _ in range(PAGES):
             page = await self._streams.read_feed(partition, place, PAGE)
             for entry in page:

@@ -15,7 +15,8 @@ from crowd import uuid7
 from engines import postgres
 
 from quartchat.events import Control, UserId
-from quartchat.stream import BACKLOG, FEED_WINDOW
+from quartchat.group import WINDOW
+from quartchat.stream import BACKLOG
 
 StartServer = Callable[..., harness.Server]
 
@@ -114,7 +115,7 @@ def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
     control = msgspec.json.encode(Control("session", UserId(0), session="nobody's"))
     with closing(redis.Redis.from_url(server.redis_url)) as client:
         pipe = client.pipeline(transaction=False)
-        for _ in range(2 * FEED_WINDOW + BACKLOG):
+        for _ in range(2 * WINDOW + BACKLOG):
             pipe.xadd("feed:{0}", {"c": control})
         pipe.execute()
     refused = ann.post(path, {"body": "too much", "client_id": "mine"})
@@ -129,7 +130,7 @@ def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
     found = ann.get(path).json()["messages"]
     assert [each["body"] for each in found] == ["archived", "too much"]
     assert found[0] == sent
-    harness.eventually(lambda: backlog(server) < FEED_WINDOW, within_s=30)
+    harness.eventually(lambda: backlog(server) < WINDOW, within_s=30)
 
 
 def backlog(server: harness.Server) -> float:

@@ -21,7 +21,7 @@ FLOORS = """
     outlet tcp emoji signals
     fold exchange
     http1 tasks sends redis_client records live
-    cluster
+    cluster group
     engines
     store.models
     store
