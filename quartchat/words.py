@@ -26,6 +26,7 @@ _MARKS = (
     "\u0900-\u0963\u0966-\u0dff\u1ab0-\u1aff\u1dc0-\u1dff\ufe20-\ufe2f"
 )
 _WORD = re.compile(rf"[{_ALONE}]|(?:[^\W_{_ALONE}]|[{_MARKS}])+")
+_PLAIN = re.compile(r"[0-9a-z]+")
 _IS_ALONE = re.compile(rf"[{_ALONE}]")
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»\uff02", '"'))
 _SPACES = re.compile(r"\s+")
@@ -41,6 +42,8 @@ class Phrase:
 
 def words(text: str) -> list[str]:
     """Return a text's words, folded; none of them has a space or a sign of ASCII."""
+    if text.isascii():  # a third of the time
+        return [word[:WORD_CHARS] for word in _PLAIN.findall(text.lower())]
     return [word for _, _, word in _spans(text)]
 
 

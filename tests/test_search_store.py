@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from quartchat import indexing, store, words
 from quartchat.events import Event, FeedId, RoomId, UserId
 from quartchat.store import documents, events, search
 from quartchat.store.events import Archived
+from quartchat.store.models import database
 from quartchat.store.search import Query
 
 Sql = Callable[..., Any]
@@ -213,6 +215,23 @@ def test_what_was_changed_before_is_indexed_as_it_stands(sql: Sql, url: str) -> 
     assert sql(documents.index_older, 10)
     assert found(sql, "hello") == [2]
     assert found(sql, "goodbye") == [1]
+
+
+def test_archiving_reads_no_table_from_end_to_end(
+    sql: Sql, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "peewee"):
+        sql(events.add_events, [message(n, "hello") for n in range(1, 9)])
+    queries = [record.msg for record in caplog.records if "SELECT" in str(record.msg)]
+    assert len(queries) > 2
+    if url.startswith("sqlite"):  # PostgreSQL reads an empty table in one go
+
+        def explain(query: str, values: Any) -> list[Any]:
+            return list(database.execute_sql(f"EXPLAIN QUERY PLAN {query}", values))
+
+        for query, values in queries:
+            steps = [row[-1] for row in sql(explain, query, values)]
+            assert not [s for s in steps if re.match("SCAN (document|latest|event)", s)], query
 
 
 WORDS = ["ant", "anthem", "bee", "beetle", "cat", "dog", "e", "日", "本"]

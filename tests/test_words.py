@@ -91,6 +91,11 @@ def test_words_are_safe_to_put_into_both_engines_queries(text: str) -> None:
         assert all(c.isalnum() and not c.isupper() for c in word if c.isascii())
 
 
+@given(text=st.text(st.characters(max_codepoint=127)))
+def test_plain_texts_are_cut_as_all_texts_are(text: str) -> None:
+    assert words.words(text) == [word for _, _, word in words._spans(text)]
+
+
 @given(text=TEXTS)
 def test_a_text_is_found_by_its_own_words(text: str) -> None:
     found = words.words(text)

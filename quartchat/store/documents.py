@@ -125,7 +125,9 @@ def _known(keys: Iterable[Key]) -> dict[Key, int]:
         # PostgreSQL takes the signs of VALUES for texts.
         pairs = ", ".join(["(CAST({} AS BIGINT), CAST({} AS BIGINT))"] * len(some))
         rows = execute(
-            f"SELECT room_id, n, id FROM document WHERE (room_id, n) IN (VALUES {pairs})",  # noqa: S608
+            # SQLite reads all of a table for `(room_id, n) IN (VALUES …)`.
+            f"SELECT room_id, n, id FROM (VALUES {pairs}) wanted"  # noqa: S608
+            " JOIN document ON room_id = wanted.column1 AND n = wanted.column2",
             *(number for key in some for number in key),
         ).fetchall()
         found |= {(RoomId(room_id), n): number for room_id, n, number in rows}
