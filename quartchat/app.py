@@ -76,6 +76,7 @@ MODULES = (
     accounts, people, rooms, members, settings, invitations, messages, events, awareness,
     search_routes, pages, ops,
 )  # fmt: skip
+ONE_BY_ONE = ("1.0", "1.1")  # versions of HTTP whose connections carry one request at a time
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
 CODES = {
     400: "bad_request",
@@ -214,8 +215,8 @@ def _guard(app: Quart) -> None:
                 headers.setdefault(name, value)
         if asked.endpoint == "ops.docs":
             headers["Content-Security-Policy"] = DOCS_POLICY
-        if asked.method not in access.SAFE and not await _body_read(asked):
-            # Hypercorn closes the connection, since the rest of the body is in the way; say so.
+        if _is_last(asked) or (asked.method not in access.SAFE and not await _body_read(asked)):
+            # Where the rest of a body is in the way, Hypercorn closes the connection; say so.
             headers["Connection"] = "close"
         route = asked.url_rule.rule if asked.url_rule else "none"
         method = asked.method if asked.method in METHODS else "other"
@@ -225,10 +226,15 @@ def _guard(app: Quart) -> None:
         return response
 
 
+def _is_last(asked: Request) -> bool:
+    """Whether the connection ends with this answer, because the process does."""
+    return http.services().hub.draining and asked.http_version in ONE_BY_ONE
+
+
 async def _body_read(asked: Request) -> bool:
     if not http.body_read(asked):
         await asyncio.sleep(0)  # what has arrived is read in another task
-    return http.body_read(asked) or asked.http_version not in ("1.0", "1.1")
+    return http.body_read(asked) or asked.http_version not in ONE_BY_ONE
 
 
 def _answer_errors(app: Quart) -> None:

@@ -61,6 +61,7 @@ class _Worker:
         self._lane = lane
         self._name = secrets.token_hex(8)
         self._claimed = float("-inf")
+        self._stored = float("-inf")  # when it last committed events
         self._joined = False
         # What was taken and is not committed yet; tried again where SQL was away.
         self._held: list[tuple[int, list[Event | Control]]] = []
@@ -103,12 +104,14 @@ class _Worker:
             self._claimed = monotonic()
         if not self._held:
             self._held = await self._streams.take(self._name, BATCH, self._lane)
-        busy = sum(len(entries) for _, entries in self._held) > 1
+        news = any(entries for _, entries in self._held)
         while self._held:
             await self._store(*self._held[0])
             del self._held[0]
-        if busy:  # a commit costs as much for a hundred events as for one
-            await asyncio.sleep(PACE_S)
+        if news:  # a commit costs as much for a hundred events as for one; a lone one is at once
+            earlier, self._stored = self._stored, monotonic()
+            if self._stored - earlier < 2 * PACE_S:
+                await asyncio.sleep(PACE_S)
 
     async def _store(self, partition: int, entries: list[Event | Control]) -> None:
         """Commit a batch, acknowledge it, trim what no one will miss."""

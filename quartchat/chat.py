@@ -74,9 +74,9 @@ class Chat:
         row = await store.run(rooms.room, user.id, room_id)
         if row is None:
             raise errors.NotFound
-        head = await history.head(self._streams, room_id, user.id)
-        room = _room(row, head, (await self._peers(user, [row])).get(row.id))
-        return (await self._unread.counted(user.id, [room]))[0]
+        position, heads = await history.heads(self._streams, [room_id], user.id)
+        room = _room(row, heads[room_id], (await self._peers(user, [row])).get(row.id))
+        return (await self._unread.counted(user.id, [room], position))[0]
 
     async def rooms(
         self,
@@ -97,11 +97,11 @@ class Chat:
             rooms.rooms, user.id, joined=joined, search=search, after=after, limit=limit + 1
         )
         page = rows[:limit]
-        _, heads = await history.heads(self._streams, [row.id for row in page], user.id)
+        now, heads = await history.heads(self._streams, [row.id for row in page], user.id)
         following = (rooms.fold(page[-1].name), page[-1].id) if len(rows) > limit else None
         peers = await self._peers(user, page)
         found = [_room(row, heads[row.id], peers.get(row.id)) for row in page]
-        return await self._unread.counted(user.id, found), following, position
+        return await self._unread.counted(user.id, found, now), following, position
 
     async def _peers(self, user: User, page: list[RoomRow]) -> dict[RoomId, User]:
         direct = [row.id for row in page if row.visibility == "direct"]
@@ -150,7 +150,8 @@ class Chat:
     async def read(self, user: User, room_id: RoomId, n: int) -> Marker | None:
         """Note that the user has read the room up to event `n`; None if that is nothing new."""
         await self.seat(user, room_id)
-        head = await history.head(self._streams, room_id, user.id)
+        position, heads = await history.heads(self._streams, [room_id], user.id)
+        head = heads[room_id]
         n = min(n, head.n)
         if n <= head.read_id:
             return None
@@ -158,7 +159,7 @@ class Chat:
         await store.run(mentions.read, user.id, room_id, n, messages)
         await self._streams.mark(room_id, user.id, n, messages)
         unread = max(0, head.messages - messages)
-        left = await self._unread.count(user.id, {room_id: n} if unread else {})
+        left = await self._unread.count(user.id, {room_id: n} if unread else {}, position)
         return Marker(room_id, user.id, n, unread, left.get(room_id, 0))
 
     # -- messages

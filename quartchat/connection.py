@@ -20,7 +20,7 @@ from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
-from quartchat import http1
+from quartchat import exchange
 from quartchat.routes.events import EventStream
 from quartchat.routes.http import BODY_READ
 from quartchat.stepping import Suspended, step
@@ -62,8 +62,8 @@ class Connection(ASGIHTTPConnection):
         who has sent a whole request is not listened to any more, except by a stream.
         """
         self._request = request = self._create_request_from_scope(send)
-        exchange = http1.exchange_of(send)
-        body = None if exchange is None else exchange.whole_body()
+        plain = exchange.of(send)
+        body = None if plain is None else plain.whole_body()
         if body is not None:
             request.body.set_result(body)
             cast("dict[str, Any]", self.scope)[BODY_READ] = True
@@ -157,18 +157,18 @@ class Connection(ASGIHTTPConnection):
 
         False if it went away before.
         """
-        exchange = http1.exchange_of(send)
+        plain = exchange.of(send)
         kept = {}
-        if exchange is None:
+        if plain is None:
             self._keep_listening()
             kept = {"body": self._request.body} if self._request else {}  # where it writes to
         else:
-            exchange.on_gone = self._gone
+            plain.on_gone = self._gone
             self._stop_listening()
         if self._request is not None:
             self._request.__dict__.clear()
             self._request.__dict__.update(kept)
-        return exchange is None or not exchange.gone
+        return plain is None or not plain.gone
 
 
 class _Handler:

@@ -215,11 +215,6 @@ def unpack(feed: FeedId) -> str:
     return f"{feed >> _SEQ_BITS}-{feed & ((1 << _SEQ_BITS) - 1)}"
 
 
-def earlier(feed: FeedId, ms: int) -> FeedId:
-    """Return the place in the feed so long before another."""
-    return FeedId(max(0, feed - (ms << _SEQ_BITS)))
-
-
 def reached(position: Position, other: Position) -> bool:
     """Whether `position` is at or before `other` in every partition."""
     return len(position) == len(other) and all(a <= b for a, b in zip(position, other, strict=True))

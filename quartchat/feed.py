@@ -107,12 +107,12 @@ class Feed:
 
     async def _read(self, lane: Lane) -> bool:
         entries, signals = await self._streams.tail(self.position, self._signals, lane)
+        for signalled in self._signalled if signals else ():
+            signalled(signals)
         # This process itself may have slept: then what came may lie behind a cut.
         if self._was_silent(lane) and await self._check_gap(lane):
             return False
         self._hear(lane)
-        for signalled in self._signalled if signals else ():
-            signalled(signals)
         if not entries:
             return bool(signals)
         for listener in self._listeners:

@@ -98,8 +98,10 @@ class Herald:
 
     def live(self, reader: Reader) -> None:
         """Tell a stream that is live again whether it missed something."""
-        rooms = reader.joined if isinstance(reader, FeedReader) else _room(reader)
         heard, reader.heard = reader.heard, self._round
+        if heard == self._round:  # as nearly always
+            return
+        rooms = reader.joined if isinstance(reader, FeedReader) else _room(reader)
         if heard < self._forgotten or any(
             self._changed.get(r, _NEVER).round_for(reader.user_id) > heard for r in rooms
         ):
@@ -199,7 +201,8 @@ class Herald:
         typing, self._typing = self._typing, defaultdict(dict)
         events: defaultdict[RoomId, list[Typing | Presence | Missed]] = defaultdict(list)
         for room_id, by_user in typing.items():
-            events[room_id] += list(by_user.values())[:TYPING]
+            if self._has_listeners(room_id):
+                events[room_id] += list(by_user.values())[:TYPING]
         if self._presence and monotonic() >= self._presence_at:
             presence, self._presence = self._presence, defaultdict(dict)
             self._presence_at = monotonic() + PRESENCE_S
@@ -207,6 +210,8 @@ class Herald:
             for room_id, changes in presence.items():
                 changed = self._changed.get(room_id, _NEVER)
                 self._changed[room_id] = changed.by(changes, self._round)
+                if not self._has_listeners(room_id):
+                    continue
                 if len(changes) > PRESENCE:
                     events[room_id].append(Missed(room_id))
                 else:
@@ -215,6 +220,9 @@ class Herald:
                 self._changed.clear()
                 self._forgotten = self._round
         return {room_id: _Batch(found) for room_id, found in events.items()}
+
+    def _has_listeners(self, room_id: RoomId) -> bool:
+        return room_id in self._rooms or bool(self._feeds(room_id))
 
 
 def _room(reader: Reader) -> tuple[RoomId, ...]:

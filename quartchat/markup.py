@@ -7,7 +7,7 @@ no tables: markdown-it-py takes a second and a half for some of 4,000 characters
 
 import html
 import re
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import nh3
@@ -16,6 +16,8 @@ from markdown_it.renderer import RendererProtocol
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
+
+from quartchat import highlight
 
 _TAGS = {
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
@@ -37,6 +39,10 @@ NAMES = 50  # of one body are looked up
 NAME_CHARS = range(3, 33)  # of a username
 # A name is not part of an address or of a longer word.
 _NAMED = re.compile(r"(?<![^\W_])(?<![@/])@([A-Za-z0-9_.-]+)(?!\w)")
+# An address in the text, and the signs that are not its own at its end.
+_SCHEME = re.compile(r"(?<![A-Za-z0-9])https?$", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[^\s<>\"`\\^{}|]+", re.IGNORECASE)
+_SENTENCE = frozenset(".,;:!?'*_~]")
 
 
 def names(body: str) -> list[str]:
@@ -89,13 +95,45 @@ def _show_mention(
     return f'<span class="mention" data-user="{user}">{token.content}</span>'
 
 
-_renderer = (
-    MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20})
-    .enable("strikethrough")
-    .disable("image")
-)
-_renderer.inline.ruler.before("emphasis", "mention", _mention)
-_renderer.add_render_rule("mention", _show_mention)
+def _link(state: StateInline, silent: bool) -> bool:
+    """Make a link of an address that stands in the text; markdown-it calls at its colon."""
+    scheme = _SCHEME.search(state.pending[-6:]) if state.src[state.pos] == ":" else None
+    if scheme is None or state.linkLevel > 0:
+        return False
+    start = state.pos - len(scheme[0])
+    match = _ADDRESS.match(state.src, start)
+    url = "" if match is None else _without_end(match[0])
+    if not url or url.endswith("//"):
+        return False
+    href = state.md.normalizeLink(url)
+    if not state.md.validateLink(href):
+        return False
+    if not silent:
+        state.pending = state.pending[: -len(scheme[0])]
+        state.push("link_open", "a", 1).attrs = {"href": href}
+        state.push("text", "", 0).content = url
+        state.push("link_close", "a", -1)
+    state.pos = start + len(url)
+    return True
+
+
+def _without_end(url: str) -> str:
+    """Leave out what ends the sentence, and a bracket that was opened before the address."""
+    while url and (url[-1] in _SENTENCE or (url[-1] == ")" and url.count(")") > url.count("("))):
+        url = url[:-1]
+    return url
+
+
+def _made(highlight: Callable[[str, str, str], str] | None) -> MarkdownIt:
+    options = {"html": False, "breaks": True, "maxNesting": 20, "highlight": highlight}
+    made = MarkdownIt("commonmark", options).enable("strikethrough").disable("image")
+    made.inline.ruler.before("emphasis", "mention", _mention)
+    made.inline.ruler.before("emphasis", "address", _link)
+    made.add_render_rule("mention", _show_mention)
+    return made
+
+
+_renderer, _uncoloured = _made(highlight.spans), _made(None)
 
 
 # One line of words and harmless signs, beginning with a letter: no Markdown can be in it,
@@ -112,7 +150,7 @@ def render(
     that were found.
     """
     text = body.rstrip(" ")
-    if not members and _PLAIN.fullmatch(text):
+    if not members and "://" not in body and _PLAIN.fullmatch(text):
         return f"<p>{text}</p>"
     return _render(body, members or {}, {} if mentioned is None else mentioned)
 
@@ -125,14 +163,20 @@ def _absolute(_tag: str, attribute: str, value: str) -> str | None:
 
 
 def _render(body: str, members: Mapping[str, int], mentioned: dict[int, None]) -> str:
-    cleaned = nh3.clean(
-        _renderer.render(body, {"members": members, "mentioned": mentioned}),
+    bound = HTML_BASE + HTML_FACTOR * len(body)
+    for renderer in (_renderer, _uncoloured):
+        cleaned = _clean(renderer.render(body, {"members": members, "mentioned": mentioned}))
+        if len(cleaned) <= bound:
+            return cleaned
+    return f"<p>{html.escape(body)}</p>"
+
+
+def _clean(rendered: str) -> str:
+    return nh3.clean(
+        rendered,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes=_SCHEMES,
         attribute_filter=_absolute,
         link_rel="noopener noreferrer nofollow",
     ).rstrip("\n")
-    if len(cleaned) > HTML_BASE + HTML_FACTOR * len(body):
-        return f"<p>{html.escape(body)}</p>"
-    return cleaned

@@ -17,13 +17,16 @@ HURRY_S = 0.5  # what a stream that must end leaves a reader for what it has not
 
 
 class Lane(Protocol):
-    """A shorter way for chunks, see `http1`."""
+    """A shorter way for chunks, see `exchange`."""
 
     def write(self, chunk: bytes) -> bool:
         """Write a chunk; False if `drain` must be awaited. May raise."""
 
     def drain(self) -> Coroutine[Any, Any, None]:
         """Wait until there is room."""
+
+    def abort(self) -> None:
+        """Cut the connection, with all that is not yet sent."""
 
 
 class Outlet:
@@ -71,6 +74,11 @@ class Outlet:
                 await rest
         finally:
             self._timeout = None
+
+    def cut(self) -> None:
+        """Cut the connection: a reader that takes nothing would hold it, and what it was sent."""
+        if self._lane is not None:
+            self._lane.abort()
 
     async def put(self, chunk: bytes, *, last: bool = False) -> None:
         """Write a chunk and wait until it is out. Raises as `finish` does."""

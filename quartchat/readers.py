@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from quartchat import events, history, http1, metrics, redis_client, sse, store
+from quartchat import events, exchange, history, metrics, redis_client, sse, store
 from quartchat.events import FeedId, Position, RoomId, UserId
 from quartchat.outlet import Outlet, Send
 from quartchat.recent import Recent, feed_frame
@@ -82,7 +82,7 @@ class Reader:
         out = None
         try:
             await send(start)
-            self._out = out = Outlet(send, http1.lane(send))
+            self._out = out = Outlet(send, exchange.lane(send))
             await out.put(sse.prelude(random.randint(*RETRY_MS)) + self._opening())  # noqa: S311
             while self._farewell is None:
                 await self._say(out)
@@ -97,6 +97,8 @@ class Reader:
             await out.put(self._farewell, last=True)
         except TimeoutError:
             metrics.SLOW.inc()
+            if out is not None:
+                out.cut()
             return False
         except ConnectionError:
             return False  # the client went away, as clients do

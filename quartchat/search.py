@@ -10,10 +10,10 @@ import msgspec
 from quartchat import store, words
 from quartchat.auth import Auth
 from quartchat.chat import Chat
-from quartchat.events import Event, Message, RoomId, User
+from quartchat.events import Event, Message, RoomId, User, UserId
 from quartchat.store import events as archive
 from quartchat.store import rooms, search
-from quartchat.store.search import Query
+from quartchat.store.search import Found, Query
 from quartchat.words import Phrase
 
 PER_USER = limits.parse("120 per minute")  # who types fast asks three times a second
@@ -58,17 +58,31 @@ class Search:
             await self._chat.seat(user, room_id)
         phrases = words.parse(text)
         async with asyncio.timeout(WAIT_S), self._turns:
-            joined = await store.run(rooms.memberships, user.id)
-            author_id = None if author is None else await store.run(search.author, author)
-            if author is not None and author_id is None:
-                return [], None
-            query = Query(phrases, list(joined) if room_id is None else [room_id], author_id)
-            found = await store.run(search.find, query, below, limit + 1)
-            page = found[:limit]
-            messages = await store.run(archive.messages, [(each.room_id, each.n) for each in page])
-        following = page[-1].place if len(found) > limit else None
-        shown = [messages[key] for each in page if (key := (each.room_id, each.n)) in messages]
+            found, messages = await store.run(
+                _find, user.id, phrases,
+                room_id=room_id, author=author, below=below, limit=limit + 1,
+            )  # fmt: skip
+        following = found[limit - 1].place if len(found) > limit else None
+        shown = [messages[key] for each in found[:limit] if (key := each.key) in messages]
         return [Result(message, _snippet(message, phrases)) for message in shown], following
+
+
+def _find(
+    user_id: UserId,
+    phrases: list[Phrase],
+    *,
+    room_id: RoomId | None,
+    author: str | None,
+    below: int | None,
+    limit: int,
+) -> tuple[list[Found], dict[tuple[RoomId, int], Event]]:
+    """Search, and read what was found, on one connection."""
+    author_id = None if author is None else search.author(author)
+    if author is not None and author_id is None:
+        return [], {}
+    searched = list(rooms.memberships(user_id)) if room_id is None else [room_id]
+    found = search.find(Query(phrases, searched, author_id), below, limit)
+    return found, archive.messages([each.key for each in found])
 
 
 def _snippet(message: Event, phrases: Sequence[Phrase]) -> str:

@@ -83,8 +83,8 @@ async def _serve(listener: socket.socket, config: Config) -> None:
         await stop.wait()
         log.info("draining")
         with suppress(TimeoutError):
-            await asyncio.wait_for(application.drain(app), DRAIN_S)
-        idle.end()
+            async with asyncio.timeout(DRAIN_S):
+                await asyncio.gather(application.drain(app), idle.end())
 
     log.info("listening", url=listening.url(*listener.getsockname()[:2]))
     await hypercorn.asyncio.serve(app, _settings(listener.detach()), shutdown_trigger=stopped)

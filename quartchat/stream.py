@@ -277,6 +277,17 @@ class Streams:
             return events.pack(info["last-generated-id"])
         return FeedId(events.pack(info["first-entry"][0]) - 1)
 
+    async def stored(self, partition: int) -> FeedId:
+        """Return the place up to which SQL holds all that the feed brought."""
+        try:
+            pending = await self._redis.xpending(_feed(partition), GROUP)
+            [group] = await self._redis.xinfo_groups(_feed(partition))
+        except exceptions.ResponseError:  # nothing has happened yet, or no worker has begun
+            return FeedId(0)
+        if pending["pending"]:
+            return FeedId(events.pack(pending["min"]) - 1)
+        return events.pack(group["last-delivered-id"])
+
     # -- the archive's side
 
     async def join_archive(self, partition: int) -> None:

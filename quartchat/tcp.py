@@ -3,9 +3,12 @@
 What is replaced, in Hypercorn 0.18: the idle timer, which is two tasks a request, and the
 lock around every write. A kept-alive connection is also closed when its client closes it;
 Hypercorn waits for its timer first, and keeps the descriptor for that long.
+When the process ends, a connection in use is closed by its next answer, which says so: were
+it closed between two requests, the second might be on its way, and lost.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,27 +19,30 @@ from hypercorn.events import Closed, Event, RawData
 from hypercorn.typing import TaskGroup
 
 HIGH_WATER = 64 << 10  # bytes in the transport's buffer, from which on a write waits
+LINGER_S = 0.5  # who asks for nothing for so long while the process ends is not in use
 
 
 class Idle:
-    """The connections that wait for a request, each for so long, and none once it is over."""
+    """The connections that wait for a request, each for so long, and hardly once it is over."""
 
     def __init__(self) -> None:
         self._timers: set[IdleTimer] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self._over = False
+        self._longest_s = math.inf  # what a connection may wait, whatever the settings say
 
-    def end(self) -> None:
-        """Close them all, and from now on each when it would begin to wait."""
-        self._over = True
-        for timer in list(self._timers):
-            timer.expire()
+    async def end(self) -> None:
+        """From now on let none wait for longer than `LINGER_S`; return when that is over."""
+        self._longest_s = LINGER_S
+        left = [timer.count() for timer in list(self._timers)]
+        await asyncio.sleep(max(left, default=0.0))
 
     def add(self, timer: "IdleTimer") -> None:
         """Begin to wait."""
         self._timers.add(timer)
-        if self._over:
-            timer.expire()
+
+    def patience_s(self, connection: "Connection") -> float:
+        """Return how long a connection may wait."""
+        return min(connection.config.keep_alive_timeout, self._longest_s)
 
     def discard(self, timer: "IdleTimer") -> None:
         """Wait no more."""
@@ -56,13 +62,23 @@ class IdleTimer(AsyncioSingleTask):
         super().__init__()
         self._connection = connection
         self._timer: asyncio.TimerHandle | None = None
+        self._since = 0.0  # on the loop's clock
 
     async def restart(self, _group: TaskGroup, _action: Callable[..., Any]) -> None:
         """Count from now on; what is to be done at the end we know."""
         await self.stop()
-        connection = self._connection
-        self._timer = connection.loop.call_later(connection.config.keep_alive_timeout, self.expire)
-        connection.idle.add(self)
+        self._connection.idle.add(self)
+        self._since = self._connection.loop.time()
+        self.count()
+
+    def count(self) -> float:
+        """Expire when the connection has waited for as long as it may; return what is left."""
+        if self._timer is not None:
+            self._timer.cancel()
+        loop, patience_s = self._connection.loop, self._connection.idle.patience_s(self._connection)
+        left = max(0.0, self._since + patience_s - loop.time())
+        self._timer = loop.call_later(left, self.expire)
+        return left
 
     async def stop(self) -> None:
         """Count no more."""

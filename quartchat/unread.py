@@ -8,10 +8,11 @@ message, so that what SQL has meanwhile is neither counted twice nor missed.
 import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
-from quartchat import events, store
+from quartchat import store
 from quartchat.events import Control, Event, FeedId, Position, Room, RoomId, UserId
 from quartchat.feed import Feed
 from quartchat.store import mentions
@@ -19,9 +20,9 @@ from quartchat.store.mentions import Mentioned
 from quartchat.stream import Streams
 
 HELD = 20_000  # messages; the archive is behind by a hundred, as a rule
-LOOK_BACK_MS = 10_000  # before this process began: what the archive may not have yet
+HEAR_S = 0.5  # what the feed gets to bring what Redis has; 10 ms are the rule under load
 PAGE = 1000  # entries of the feed read at once
-PAGES = 10  # of a partition, at most
+PAGES = 60  # of a partition, at most: posting stops where 50,000 wait for the archive
 
 _CHANGES = ("message.update", "message.delete")
 
@@ -78,21 +79,30 @@ class Unread:
 
     def __init__(self, streams: Streams, feed: Feed) -> None:
         self._streams = streams
+        self._feed = feed
         self._held = Held()
         self._began: Position | None = None  # set: what came before it may be missing
         self._looking = asyncio.Lock()
         feed.listen(self._hear, self._begin)
 
-    async def counted(self, user_id: UserId, found: list[Room]) -> list[Room]:
-        """Return rooms with the user's unread mentions."""
+    async def counted(self, user_id: UserId, found: list[Room], position: Position) -> list[Room]:
+        """Return rooms, as they stood at a place of the feed, with the user's unread mentions."""
         markers = {room.id: room.read_id for room in found if room.unread}
-        counts = await self.count(user_id, markers)
+        counts = await self.count(user_id, markers, position)
         return [msgspec.structs.replace(r, mentions=counts.get(r.id, 0)) for r in found]
 
-    async def count(self, user_id: UserId, markers: Mapping[RoomId, int]) -> dict[RoomId, int]:
-        """Return how many mentions come after each room's marker; `COUNTED` stands for more."""
+    async def count(
+        self, user_id: UserId, markers: Mapping[RoomId, int], position: Position
+    ) -> dict[RoomId, int]:
+        """Return how many mentions come after each room's marker; `COUNTED` stands for more.
+
+        All that the feed has brought up to `position` is counted.
+        """
         if not markers:
             return {}
+        with suppress(TimeoutError):  # where it does not come, what is known counts
+            async with asyncio.timeout(HEAR_S):
+                await self._feed.reached(position)
         await self._look_back()
         stored: defaultdict[RoomId, list[int]] = defaultdict(list)
         for room_id, n in await store.run(mentions.unread, user_id, markers):
@@ -114,7 +124,7 @@ class Unread:
         self._began = position
 
     async def _look_back(self) -> None:
-        """Read once what the feed brought shortly before this process listened."""
+        """Read once what the archive had not when this process began to listen."""
         async with self._looking:
             began = self._began
             if began is None:
@@ -127,7 +137,7 @@ class Unread:
                 self._held.precede(before)
 
     async def _read_back(self, partition: int, end: FeedId, before: Held) -> None:
-        place = events.earlier(end, LOOK_BACK_MS)
+        place = await self._streams.stored(partition)
         for _ in range(PAGES):
             page = await self._streams.read_feed(partition, place, PAGE)
             for entry in page:

@@ -285,6 +285,28 @@ def test_an_emptied_redis_learns_anew_who_is_online(
         stream.next("typing")
 
 
+def test_signals_go_on_once_redis_is_back(start_server: StartServer, own_valkey: Any) -> None:
+    server = start_server(REDIS_URL=own_valkey.url())
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room()
+    bob.join(room)
+    with ann.stream("/api/chat/events") as stream, bob.stream(events_of(room)) as bobs:
+        stream.next("ready")
+        bobs.next("ready")
+        both = {ann.me["id"], bob.me["id"]}
+        harness.eventually(lambda: online(ann, room) == both)
+        own_valkey.server.stop()
+        assert bob.post(f"/api/chat/rooms/{room['id']}/typing").status_code == 503
+        time.sleep(2)
+        own_valkey.server.start()
+        server.wait_until_ready()
+        harness.eventually(lambda: online(ann, room) == both)
+        time.sleep(1)
+        types(bob, room)
+        stream.next("typing")
+        assert online(ann, room) == both
+
+
 def test_a_process_that_slept_through_signals_tells_its_streams_to_ask(
     start_server: StartServer,
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import harness
@@ -23,6 +24,7 @@ from quartchat.chat import Chat
 from quartchat.edits import Edits
 from quartchat.events import Event, Message, ReactionEvent, RoomId, User, UserId
 from quartchat.fold import Content
+from quartchat.records import Change, Draft, Stale
 from quartchat.store import events as archive
 from quartchat.store.rooms import RoomRow
 from quartchat.stream import Streams
@@ -302,9 +304,10 @@ class Machine(RuleBasedStateMachine):
             stays = await self.streams.read(self.room, 0, 9999)
             if not stays or stays[0].n > n:
                 return
-            for event in stays:
-                if event.n > n:
-                    await redis.xdel(key("room", self.room), f"{event.n}-0")
+            await redis.delete(key("room", self.room))
+            for event in stays[: n + 1 - stays[0].n]:
+                fields = {"t": event.type, "d": event.data}
+                await redis.xadd(key("room", self.room), fields, id=f"{event.n}-0")
             changed = {}
             for event in self.log[:n]:
                 if (id_ := fold.about(event)) is not None:
@@ -356,7 +359,7 @@ class Machine(RuleBasedStateMachine):
         """In the end SQL alone has the same, and no text of what was deleted."""
         if not getattr(self, "log", None):
             return
-        batch = [acks.row(event) for event in self.log]
+        batch = [acks.row(event) for event in self.log if event.n not in self.committed]
         self.go(store.run(archive.add_events, batch))
         naive = self.now()
         rows = self.go(store.run(archive.messages_after, self.room, 0, events.NEVER, 999))
@@ -375,3 +378,82 @@ def test_a_room_is_the_replay_of_its_log_whatever_happens(
     machine = type("Bound", (Machine,), {"run_": staticmethod(run), "streams": streams})
     case = settings(max_examples=80, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(machine, settings=case)
+
+
+class Racing:
+    """A Redis in whose face something happens between SQL's answer and its own."""
+
+    def __init__(self, streams: Streams, race: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._streams, self._race = streams, race
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._streams, name)
+
+    async def states(self, *arguments: Any) -> Any:
+        self.asked += 1
+        if self.asked == 1:
+            await self._race()
+        return await self._streams.states(*arguments)
+
+
+def test_a_change_is_seen_also_if_it_moves_into_sql_between_two_looks(
+    run: Run, streams: Streams
+) -> None:
+    room = next(room_ids)
+    ann = PEOPLE[0]
+
+    async def archive_all(window: int) -> None:
+        log = await streams.read(room, 0, 99)
+        await store.run(archive.add_events, [acks.row(each) for each in log])
+        await streams.trim(room, log[-1].n, window)
+
+    async def scenario() -> None:
+        await streams.seed(room, 0, 0)
+        chat = Room(streams)
+        for body in "abc":
+            await chat.post(ann, room, body, None, None)
+        await archive_all(1)
+        await Edits(chat, streams).edit(ann, room, 1, "new", None)
+        racing: Any = Racing(streams, lambda: archive_all(0))
+        page = await history.page_before(racing, room, None, 9)
+        assert [fold._decode_message(event.data).body for event in page.messages] == [
+            "new",
+            "b",
+            "c",
+        ]
+        assert racing.asked == 2
+
+    run(scenario())
+
+
+def test_a_change_made_of_what_was_is_refused_wherever_that_has_gone(
+    run: Run, streams: Streams
+) -> None:
+    room = next(room_ids)
+    ann = PEOPLE[0]
+
+    async def scenario() -> None:
+        await streams.seed(room, 0, 0)
+        chat = Room(streams)
+        edits = Edits(chat, streams)
+        for body in "abc":
+            await chat.post(ann, room, body, None, None)
+        seen = await history.message(streams, room, 1)
+        assert seen is not None
+
+        async def change() -> None:
+            draft = Draft(room, ann.id, "message.update", seen.data, "", "")
+            await chat.send(replace(draft, change=Change(1, seen)), None)
+
+        await edits.edit(ann, room, 1, "new", None)
+        with pytest.raises(Stale):
+            await change()
+        log = await streams.read(room, 0, 99)
+        await store.run(archive.add_events, [acks.row(each) for each in log])
+        await streams.trim(room, 4, 0)  # now Redis knows of no change
+        assert (await streams.states(room, [1]))[1] == {}
+        with pytest.raises(Stale):
+            await change()
+
+    run(scenario())

@@ -33,10 +33,11 @@ ALLOWED = {
     "a": {"href", "title", "rel"},
     "code": {"class"},
     "ol": {"start"},
+    "span": {"class"},
 }
 TAGS = {
     "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
-    "li", "ol", "p", "pre", "s", "strong", "ul",
+    "li", "ol", "p", "pre", "s", "span", "strong", "ul",
 }  # fmt: skip
 
 PATHOLOGICAL = {
@@ -97,6 +98,41 @@ def test_plain_words_stay_as_they_are(words: list[str]) -> None:
 def test_text_in_a_fence_stays_as_it_is(text: str) -> None:
     line = text.replace("`", "").replace("\u2028", "").replace("\u2029", "")
     assert Page(render(f"```\n{line}x\n```")).text == f"{line}x\n"
+
+
+ADDRESSES = {
+    "https://a.b": ["https://a.b"],
+    "see http://a.b, (https://c.d/e_(f)) and HTTP://G.h.": [
+        "http://a.b", "https://c.d/e_(f)", "HTTP://G.h",
+    ],
+    "https://a.b/x_y_z*1*?c=1&copy=2#d": ["https://a.b/x_y_z*1*?c=1&copy=2#d"],
+    "**https://a.b**": ["https://a.b"],
+    "[https://a.b](https://c.d)": ["https://c.d"],
+    "<https://a.b>": ["https://a.b"],
+    "https://a.b/@bob": ["https://a.b/@bob"],
+    'https://a"onclick=x': ["https://a"],
+    "https://a.b<script>": ["https://a.b"],
+    "`https://a.b`": [],
+    "xhttps://a.b http:// http:/a https:a ftp://a.b javascript://a": [],
+    "a\nhttps://a.b\nc": ["https://a.b"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", ADDRESSES)
+def test_an_address_in_the_text_is_a_link(body: str) -> None:
+    page = Page(render(body, MEMBERS))
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "a"] == ADDRESSES[body]
+    assert all(attributes.get("rel") for tag, attributes in page.tags if tag == "a")
+
+
+@pytest.mark.parametrize(
+    "unit", ["https://a ", "https:", "https://", "https://a)", "http://(", "h"]
+)
+def test_addresses_without_end_are_cheap(unit: str) -> None:
+    body = (unit * MAX_CHARS)[:MAX_CHARS]
+    started = perf_counter()
+    assert len(render(body)) <= GROWTH * len(body)
+    assert perf_counter() - started < SLOW_S
 
 
 MEMBERS = {"ann": 7, "bob": 8, "_x_": 9, "a.b": 10, "ann.": 11}
@@ -165,7 +201,7 @@ def test_names_without_end_are_cheap(unit: str) -> None:
             "[x](http://b)",
             '<p><a href="http://b" rel="noopener noreferrer nofollow">x</a></p>',
         ),
-        ("```py\n1 < 2\n```", '<pre><code class="language-py">1 &lt; 2\n</code></pre>'),
+        ("```x\n1 < 2\n```", '<pre><code class="language-x">1 &lt; 2\n</code></pre>'),
         ("3. a", '<ol start="3">\n<li>a</li>\n</ol>'),
         ("|a|\n|-|", "<p>|a|<br>\n|-|</p>"),
     ],

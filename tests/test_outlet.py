@@ -243,6 +243,9 @@ class Lane:
     async def drain(self) -> None:
         await self.socket.room.wait()
 
+    def abort(self) -> None:
+        self.socket.closed += 1
+
 
 def test_a_lane_takes_all_but_the_end_of_the_response(loop: asyncio.Runner) -> None:
     async def scenario() -> None:
@@ -270,6 +273,14 @@ def test_a_full_lane_is_waited_for_but_not_for_ever(loop: asyncio.Runner) -> Non
         assert socket.written == [b"a", b"b", b"c"]
 
     loop.run(scenario())
+
+
+def test_what_a_lane_leads_to_can_be_cut_off() -> None:
+    socket = Socket(full=True)
+    Outlet(socket.send, Lane(socket)).cut()
+    assert socket.closed == 1
+    Outlet(socket.send).cut()  # ASGI knows no such thing
+    assert socket.closed == 1
 
 
 def test_an_error_of_a_lane_is_raised_where_it_is_waited_for(loop: asyncio.Runner) -> None:

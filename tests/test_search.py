@@ -95,6 +95,36 @@ def test_a_room_that_one_is_not_in_is_said_to_be_shut(ann: Client, bob: Client) 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
+def test_an_edited_message_is_found_by_what_it_says_now(ann: Client) -> None:
+    room = ann.room()
+    sent = ann.say(room, "needle in the hay")
+    wait_for(ann, "needle")
+    path = f"/api/chat/rooms/{room['id']}/messages/{sent['id']}"
+    assert ann.patch(path, {"body": "a pin in the hay"}).status_code == 200
+    (result,) = wait_for(ann, "pin")
+    assert result["message"] == ann.get(path).json()
+    assert result["snippet"] == "a <mark>pin</mark> in the hay"
+    assert search(ann, "needle") == []
+
+
+def test_a_message_with_a_reaction_is_shown_as_it_stands(ann: Client) -> None:
+    room = ann.room()
+    sent = ann.say(room, "needle")
+    path = f"/api/chat/rooms/{room['id']}/messages/{sent['id']}"
+    assert ann.put(f"{path}/reactions/👍").status_code == 200
+    wait_for(ann, "needle")
+    harness.eventually(lambda: search(ann, "needle")[0]["message"] == ann.get(path).json())
+
+
+def test_a_deleted_message_is_not_found(ann: Client) -> None:
+    room = ann.room()
+    sent = ann.say(room, "needle")
+    wait_for(ann, "needle")
+    path = f"/api/chat/rooms/{room['id']}/messages/{sent['id']}"
+    assert ann.delete(path).status_code == 204
+    wait_for(ann, "needle", 0)
+
+
 def test_joins_are_no_messages(ann: Client) -> None:
     ann.room("needle")
     room = ann.room()

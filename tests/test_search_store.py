@@ -58,7 +58,10 @@ def sql(url: str, runner: asyncio.Runner) -> Iterator[Sql]:
 def message(
     n: int, body: str, room_id: RoomId = LOBBY, author: UserId = ANN, feed: int | None = None
 ) -> Archived:
-    data = json.dumps({"id": n, "body": body, "author": {"id": author, "username": "x"}})
+    user = {"id": author, "username": "x", "display_name": "x", "created_at": ""}
+    data = json.dumps(
+        {"id": n, "room_id": room_id, "author": user, "body": body, "html": "", "created_at": ""}
+    )
     at = FeedId(BEGAN + n * SECOND if feed is None else feed)
     return Archived(Event(room_id, n, "message", data.encode(), at, n), author, None)
 
@@ -199,13 +202,26 @@ def test_what_was_there_before_is_indexed_step_by_step(
     runner.run(indexing.run())  # returns at once
 
 
+def test_what_was_changed_before_is_indexed_as_it_stands(sql: Sql, url: str) -> None:
+    edited = message(1, "goodbye", feed=0).event.data
+    update = Event(LOBBY, 3, "message.update", edited, FeedId(BEGAN + 3 * SECOND), 2)
+    sql(events.add_events, [message(1, "hello"), message(2, "hello")])
+    sql(events.add_events, [Archived(update, ANN, None, about=1, state=edited)])
+    with harness.sql(url) as inside:
+        inside.execute("DELETE FROM document")
+        inside.execute("INSERT INTO indexing (id, room_id, n) VALUES (1, 0, 0)")
+    assert sql(documents.index_older, 10)
+    assert found(sql, "hello") == [2]
+    assert found(sql, "goodbye") == [1]
+
+
 WORDS = ["ant", "anthem", "bee", "beetle", "cat", "dog", "e", "日", "本"]
 
 
 def test_both_ways_of_looking_find_what_a_plain_look_finds(
     sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "NEAREST", 20)  # so that both the nearest and the rest count
+    monkeypatch.setattr(search, "NEAR", (5, 20))  # so that the nearest and the rest count
     chance = random.Random(7)
     said = {
         n: (" ".join(chance.choices(WORDS, k=chance.randint(1, 6))), chance.choice([LOBBY, ATTIC]))

@@ -655,3 +655,24 @@ def test_a_redis_that_is_away_is_said_to_be(run: Run[Any]) -> None:
         await streams.close()
 
     run(scenario())
+
+
+def test_what_the_archive_has_is_known_whether_or_not_a_worker_has_begun(
+    run: Run[Any], streams: Streams
+) -> None:
+    async def scenario() -> None:
+        partition = streams.partition(LOBBY)
+        assert await streams.stored(partition) == 0
+        for _ in range(3):
+            await streams.append(draft())
+        assert await streams.stored(partition) == 0
+        await streams.join_archive(partition)
+        assert await streams.stored(partition) == 0
+        [(_, taken)] = await streams.take("worker", 2, (partition,))
+        assert 0 < await streams.stored(partition) < taken[0].feed
+        await streams.archived(partition, taken[:1])
+        assert taken[0].feed <= await streams.stored(partition) < taken[1].feed
+        await streams.archived(partition, taken[1:])
+        assert await streams.stored(partition) == taken[1].feed
+
+    run(scenario())

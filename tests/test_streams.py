@@ -13,6 +13,7 @@ from typing import Any
 import crowd
 import harness
 import pytest
+import sockets
 
 from quartchat.routes.events import EventStream
 
@@ -335,6 +336,8 @@ def test_a_reader_that_does_not_read_is_dropped_and_nobody_waits_for_it(
             return "quartchat_slow_readers_dropped_total 0.0" not in metrics
 
         harness.eventually(dropped, within_s=25)
+        mine = lazy.getsockname()[1]
+        harness.eventually(lambda: mine not in {row.peer for row in sockets.accepted(port)}, 2)
         lazy.settimeout(20)
         got = b""
         while chunk := lazy.recv(1 << 20):

@@ -16,10 +16,10 @@ PACKAGE = ROOT / "quartchat"
 
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
-    redis_url
+    redis_url highlight
     config errors events sse markup words cache metrics stepping log process heads devices
     outlet tcp emoji signals
-    fold
+    fold exchange
     http1 tasks sends redis_client records live
     cluster
     engines
@@ -55,7 +55,7 @@ FLOORS = """
 # Any module may name these: a version, and a package without code.
 GROUND = {"", "routes"}
 MAY_IMPORT_QUART = {"auth", "openapi", "connection", "app"}
-MAY_IMPORT_HYPERCORN = {"http1", "connection", "app", "tcp", "server"}
+MAY_IMPORT_HYPERCORN = {"exchange", "http1", "connection", "app", "tcp", "server"}
 
 
 def modules() -> dict[str, Path]:

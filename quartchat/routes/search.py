@@ -51,7 +51,7 @@ async def find(args: SearchQuery) -> Response:
 
     A message must have every word of `q`, whatever the case and the accents, and every
     phrase in quotation marks; the last word may go on. Signs are left out, and nothing is a
-    wrong query. A message can be found a moment after it is sent, once it is in SQL.
+    wrong query. What is sent, edited or deleted counts a moment later, once it is in SQL.
     """
     found, following = await http.services().search.find(
         http.caller().user,

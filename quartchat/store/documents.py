@@ -86,8 +86,10 @@ def index_older(limit: int) -> bool:
         if done is None:
             return False
         rows = execute(
-            "SELECT room_id, n, type, data, feed FROM event WHERE (room_id, n) > ({}, {})"
-            " ORDER BY room_id, n LIMIT {}",
+            "SELECT event.room_id, event.n, type, COALESCE(latest.data, event.data), feed"
+            " FROM event LEFT JOIN latest"
+            " ON latest.room_id = event.room_id AND latest.about = event.n"
+            " WHERE (event.room_id, event.n) > ({}, {}) ORDER BY event.room_id, event.n LIMIT {}",
             *done, limit,
         ).fetchall()  # fmt: skip
         events = [Event(r, n, kind, data.encode(), feed) for r, n, kind, data, feed in rows]

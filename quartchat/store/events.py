@@ -3,9 +3,10 @@
 Rows come from the workers alone, in batches; `(room_id, n)` makes a repeated batch harmless.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import peewee as pw
@@ -55,11 +56,7 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
         )
         for state in standing:
             mentions.note(state.room_id, state.data, changed=state.type != "message")
-        feeds = {
-            (item.event.room_id, item.event.n): item.event.feed
-            for item in batch
-            if item.event.type == "message"
-        }
+        feeds = {(item.event.room_id, item.event.n): item.event.feed for item in batch}
         documents.index(
             Event(s.room_id, s.about, "message", s.data, feeds.get((s.room_id, s.about), FeedId(0)))
             for s in standing
@@ -118,13 +115,12 @@ def after(room_id: RoomId, n: int, limit: int) -> list[Event]:
 
 
 def messages(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], Event]:
-    """Return some messages by room and id; those that are there."""
-    table, numbers = models.Event, defaultdict[RoomId, list[int]](list)
-    for room_id, n in keys:
-        numbers[room_id].append(n)
-    found = []
-    for room_id, ns in numbers.items():
-        found += _list(_events().where(table.room_id == room_id, table.n.in_(ns), _IS_MESSAGE))
+    """Return some messages, a page at most, by room and id, as they stand, if they are there."""
+    if not keys:
+        return {}
+    table = models.Event
+    wanted: Any = [(table.room_id == room_id) & (table.n == n) for room_id, n in keys]
+    found = _list(_messages().where(reduce(or_, wanted), _IS_MESSAGE))
     return {(event.room_id, event.n): event for event in found}
 
 

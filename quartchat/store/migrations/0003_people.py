@@ -22,10 +22,7 @@ def up(_migrator, db):
             database = db
             legacy_table_names = False
 
-    class Account(Table):
-        id = pw.BigAutoField()
-        display_name = pw.CharField(max_length=64)
-        display_key = pw.CharField(max_length=255, null=True)
+    Account = account(db)  # noqa: N806 - a class
 
     class Room(Table):
         id = pw.BigAutoField()
@@ -66,6 +63,21 @@ def up(_migrator, db):
         db.execute_sql(f'CREATE INDEX "account_{column}_begins" ON "account" ("{column}"{pattern})')
     db.create_tables([Ban, Invitation, Chore])
     _fold_names(Account)
+
+
+def account(db):
+    """Return the table of accounts, as far as it matters here."""
+
+    class Account(pw.Model):
+        id = pw.BigAutoField()
+        display_name = pw.CharField(max_length=64)
+        display_key = pw.CharField(max_length=255, null=True)
+
+        class Meta:
+            database = db
+            legacy_table_names = False
+
+    return Account
 
 
 def _fold_names(account):
