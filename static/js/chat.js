@@ -3,12 +3,10 @@
 import * as api from "./api.js";
 import { paintAvatar } from "./avatar.js";
 import { Backoff } from "./backoff.js";
-import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
 import { BrowseDialog, NewRoomDialog, confirmLeave } from "./dialogs.js";
-import { Log } from "./log.js";
 import { Place } from "./place.js";
 import { RoomList } from "./room-list.js";
-import { rows } from "./rows.js";
 import { Session } from "./session.js";
 import { Tabs } from "./tabs.js";
 
@@ -28,16 +26,9 @@ class Chat {
   #noticeTimer = 0;
   #place = new Place();
   #roomList = new RoomList(find("room-list"), find("room-list-note"));
-  #composer = new Composer(find("composer"), (body) => this.#send(body));
+  #conversation;
   #newRoom = new NewRoomDialog((room) => this.#enter(room));
   #browse = new BrowseDialog((room) => this.#enter(room));
-  #log = new Log(find("log"), find("to-latest"), {
-    end: () => this.#draw(),
-    top: () => this.#timeline?.loadOlder(),
-    reload: () => (this.#timeline.state === "failed" ? this.#timeline.load() : this.#timeline.loadOlder()),
-    again: (clientId) => this.#session.outbox.again(clientId),
-    discard: (clientId) => this.#session.outbox.settle(clientId),
-  });
 
   constructor(me) {
     this.#me = me;
@@ -45,6 +36,10 @@ class Chat {
       attended: () => this.#attended,
       onchange: () => this.#draw(),
       onremoved: (room) => this.#removed(room),
+    });
+    this.#conversation = new Conversation(me, this.#session, {
+      end: () => this.#draw(),
+      notify: (text) => this.#notify(text),
     });
     this.#tabs = new Tabs(`quartchat.${me.id}`, "/api/chat/events", {
       onevent: (event) => this.#receive(event),
@@ -93,7 +88,7 @@ class Chat {
     const status = find("status");
     if (status.textContent !== state) status.textContent = state;
     status.dataset.state = state;
-    this.#composer.offline = state === "Offline";
+    this.#conversation.offline = state === "Offline";
   }
 
   #online() {
@@ -138,7 +133,7 @@ class Chat {
 
   #arrive() {
     // On a touch screen the focus would bring up the keyboard over the messages.
-    if (matchMedia("(pointer: fine)").matches) this.#composer.focus();
+    if (matchMedia("(pointer: fine)").matches) this.#conversation.focus();
   }
 
   #welcome() {
@@ -196,9 +191,10 @@ class Chat {
     this.#place.say(`You are no longer in ${room.name}`, "You have left it, or it is gone.");
   }
 
-  #send(body) {
-    this.#log.toEnd();
-    this.#session.send(body);
+  /** Show a message in its place, however old. */
+  async openMessage(roomId, messageId) {
+    await this.#go(`/rooms/${roomId}`);
+    if (this.#session.open === roomId) await this.#conversation.showMessage(messageId);
   }
 
   async #logOut() {
@@ -213,12 +209,8 @@ class Chat {
 
   // Drawing
 
-  get #timeline() {
-    return this.#session.open ? this.#session.timeline(this.#session.open) : null;
-  }
-
   get #attended() {
-    return document.visibilityState === "visible" && this.#log.pinned && this.#timeline?.state === "ready";
+    return document.visibilityState === "visible" && this.#conversation.atEnd;
   }
 
   #draw() {
@@ -236,13 +228,8 @@ class Chat {
   #drawRoom() {
     const room = this.#session.rooms.get(this.#session.open);
     if (!room) return;
-    const timeline = this.#timeline;
-    if (this.#log.pinned) timeline.trim();
     this.#place.showRoom(room);
-    this.#composer.show(room);
-    const list = rows({ timeline, pending: this.#session.outbox.of(room.id), mark: this.#session.mark, me: this.#me });
-    const busy = timeline.state === "loading" || timeline.older === "loading";
-    this.#log.show(room.id, list, { busy, unread: room.unread, roomName: room.name });
+    this.#conversation.draw(room);
     if (this.#attended) this.#session.attend();
   }
 
