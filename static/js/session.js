@@ -7,6 +7,7 @@ import { Drafts } from "./drafts.js";
 import { Gaps } from "./gaps.js";
 import { People } from "./names.js";
 import { Outbox } from "./outbox.js";
+import { Presence } from "./presence.js";
 import { Quotes } from "./quotes.js";
 import { Reading } from "./reading.js";
 import { Rooms } from "./rooms.js";
@@ -25,6 +26,7 @@ export class Session {
   outbox;
   drafts;
   typing;
+  presence;
   telling = new Telling((roomId) => api.post(path(roomId, "/typing")));
   quotes;
   changes;
@@ -49,6 +51,7 @@ export class Session {
     this.people = new People(me, (roomId, query) => api.get(path(roomId, `/members?${query}`)), onchange);
     this.drafts = new Drafts(this.storage, `quartchat.draft.${me.id}`);
     this.typing = new Typing(onchange);
+    this.presence = new Presence((roomId) => api.get(path(roomId, "/presence")), onchange);
     this.quotes = new Quotes((roomId, id) => api.get(path(roomId, `/messages/${id}`)), onchange);
     this.#timelines = new Timelines((messages) => this.people.wrote(messages), onchange);
     this.changes = new Changes(me, this.#timelines);

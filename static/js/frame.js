@@ -1,0 +1,113 @@
+// Everything around the open room: its panels, the dialogs, the invitations, who is online.
+
+import { paintAvatar } from "./avatar.js";
+import { Details } from "./details.js";
+import { BrowseDialog, NewRoomDialog } from "./dialogs.js";
+import { DirectDialog } from "./direct.js";
+import { Invitations } from "./invitations.js";
+import { InviteDialog } from "./invite.js";
+import { Panels } from "./panels.js";
+import { PersonCard } from "./person.js";
+import { Profile } from "./profile.js";
+import { RoomSettings } from "./room-settings.js";
+
+const find = (id) => document.getElementById(id);
+
+export class Frame {
+  #me;
+  #session;
+  #on;
+  #room = null; // in view
+  #details;
+  #invitations;
+  #invite;
+  #person;
+  #panels = new Panels((id) => this.#panelChanged(id));
+
+  /** `on`: {enter(room), notify(text), openMessage(roomId, id)}. */
+  constructor(me, session, on) {
+    this.#me = me;
+    this.#session = session;
+    this.#on = on;
+    const online = (userId) => session.presence.has(userId);
+    this.#details = new Details({ online, onperson: (user, role) => this.#show(user, role) });
+    this.#person = new PersonCard(me, { open: (room) => on.enter(room), changed: () => this.#details.loadBans() });
+    this.#invitations = new Invitations({ onaccepted: (room) => on.enter(room), onproblem: (text) => on.notify(text) });
+    this.#invite = new InviteDialog({ online, known: () => this.#known, within: (userId) => this.#within(userId) });
+    this.#listen({ online });
+  }
+
+  start() {
+    this.#drawMe();
+    this.#invitations.load();
+  }
+
+  hear(event) {
+    this.#session.presence.hear(event);
+    this.#details.hear(event);
+    if (event.type === "ready" || event.type === "invitation") this.#invitations.load();
+  }
+
+  /** `room`: the one in view, or null. */
+  draw(room) {
+    if (room?.id !== this.#room?.id) this.#changed(room);
+    this.#room = room;
+    for (const { id, peer } of this.#session.rooms.sorted) if (peer) this.#session.presence.look(id);
+    if (room) this.#details.draw(room);
+  }
+
+  #listen({ online }) {
+    const enter = (room) => this.#on.enter(room);
+    const newRoom = new NewRoomDialog(enter);
+    const browse = new BrowseDialog(enter);
+    const directs = new DirectDialog(this.#me, { online, known: () => this.#known, onopen: enter });
+    const settings = new RoomSettings((room) => this.#session.put(room));
+    const profile = new Profile(this.#me, {
+      renamed: () => this.#drawMe(),
+      gone: () => this.#session.leaveNothingBehind(),
+    });
+    find("new-room").addEventListener("click", () => newRoom.show());
+    find("browse-rooms").addEventListener("click", () => browse.show());
+    find("new-direct").addEventListener("click", () => directs.show());
+    find("account").addEventListener("click", () => profile.show());
+    find("show-details").addEventListener("click", ({ currentTarget }) => this.#panels.toggle("details", currentTarget));
+    find("invite").addEventListener("click", () => this.#invite.show(this.#room));
+    find("room-settings").addEventListener("click", () => settings.show(this.#room));
+  }
+
+  #drawMe() {
+    find("my-name").textContent = this.#me.display_name;
+    find("account").setAttribute("aria-label", `${this.#me.display_name}, your account`);
+    paintAvatar(find("my-avatar"), this.#me);
+  }
+
+  /** Another room is in view, or none. */
+  #changed(room) {
+    this.#room = room;
+    if (room) this.#session.presence.look(room.id);
+    if (!room || matchMedia("(width < 64rem)").matches) this.#panels.close({ focus: false });
+    else if (this.#panels.open === "details") this.#details.show(room);
+  }
+
+  #panelChanged(id) {
+    if (id === "details") {
+      this.#details.show(this.#room);
+      this.#details.draw(this.#room);
+    } else this.#details.hide();
+  }
+
+  #show(user, role) {
+    this.#person.show(this.#room, user, { role, online: this.#session.presence.has(user.id) });
+  }
+
+  /** The people that the reader has seen, by name. */
+  get #known() {
+    const { people, rooms } = this.#session;
+    for (const { peer } of rooms.sorted) if (peer) people.know(peer);
+    return [...people.values()].sort((a, b) => a.display_name.localeCompare(b.display_name));
+  }
+
+  #within(userId) {
+    return userId === this.#me.id || Boolean(this.#details.roster.get(userId));
+  }
+}
