@@ -1,6 +1,7 @@
 """People and rooms on the page: two at once, in a real Chromium."""
 
 import os
+import re
 from pathlib import Path
 
 import harness
@@ -14,6 +15,7 @@ from test_page import (
     articles,
     browser,
     complaints,
+    eventually,
     field,
     open_page,
     rooms,
@@ -342,6 +344,96 @@ def test_an_account_is_deleted_with_its_password_and_its_messages_stay(
     expect(page).to_have_url("/login")
     other = open_page(address(room), ann)
     expect(articles(other, "I was here")).to_contain_text("Deleted account")
+
+
+# Going anywhere
+
+
+def test_ctrl_k_leads_to_a_room_by_a_few_letters_and_to_a_person(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    first, second = ann.room("alpha"), ann.room("beta")
+    page = open_page(address(first), ann)
+    status(page)
+    page.keyboard.press("Control+k")
+    box = dialog(page, "Go to a room or a person")
+    go = box.get_by_role("combobox", name="Go to")
+    expect(go).to_be_focused()
+    page.keyboard.type(second["name"][-6:])
+    expect(box.get_by_role("option", selected=True)).to_have_text(second["name"])
+    picture(page, "switcher")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=second["name"])).to_be_visible()
+    expect(field(page)).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type(bob.name)
+    expect(box.get_by_role("option", name="Bob Stone")).to_be_visible()
+    picture(page, "switcher-person")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Bob Stone")).to_be_visible()
+    page.keyboard.press("Control+k")
+    expect(box.get_by_role("option").first).to_have_text(second["name"])  # where they came from
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+
+
+# What is meant for the reader
+
+
+RECORDED = """
+window.shown = [];
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { return (this.permission = "granted"); }
+  constructor(title, { body }) { window.shown.push(this); Object.assign(this, { title, body }); }
+  close() {}
+};
+"""
+
+
+def test_a_mention_is_counted_apart_and_the_browser_tells_of_it(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room, other = both_in(ann, bob), ann.room("other")
+    page = open_page(address(other), ann)
+    page.add_init_script(RECORDED)
+    page.reload()
+    status(page)
+    page.get_by_role("button", name="your account").click()
+    box = dialog(page, "Your account")
+    box.get_by_label("Notify me").check()
+    expect(box.get_by_label("Notify me")).to_be_checked()
+    box.get_by_role("button", name="Close").click()
+    bob.say(room, "to nobody")
+    bob.say(room, f"look, @{ann.name}")
+    link = rooms(page).get_by_role("link", name=f"{room['name']}, 2 unread, 1 mention")
+    expect(link).to_be_visible()
+    expect(page).to_have_title(re.compile(r"^\(2\) @1 "))
+    expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("dot"))
+    picture(page, "mention")
+    eventually(page, lambda: page.evaluate("shown.length > 0"))
+    assert page.evaluate("shown.map(({ title, body }) => [title, body])") == [
+        [f"Bob Stone in {room['name']}", f"look, @{ann.name}"]
+    ]
+    page.evaluate("shown[0].onclick()")
+    expect(articles(page, "look,")).to_be_visible()
+    expect(rooms(page).get_by_role("link", name=room["name"], exact=True)).to_be_visible()
+    expect(page.locator("link[rel=icon]")).not_to_have_attribute("href", re.compile("dot"))
+
+
+def test_a_dot_goes_out_when_the_other_one_closes_the_page(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    assert ann.post("/api/chat/direct", {"user_id": bob.me["id"]}).status_code == 201
+    here = open_page("/", ann)
+    status(here)
+    link = rooms(here).get_by_role("link", name="Bob Stone")
+    expect(link).to_have_accessible_name("Bob Stone")
+    there = open_page("/", bob)
+    status(there)
+    expect(link).to_have_accessible_name("Bob Stone, online")
+    there.close()
+    expect(link).to_have_accessible_name("Bob Stone", timeout=30_000)
 
 
 # A phone
