@@ -436,6 +436,51 @@ def test_a_dot_goes_out_when_the_other_one_closes_the_page(
     expect(link).to_have_accessible_name("Bob Stone", timeout=30_000)
 
 
+# Search
+
+
+def test_a_search_leads_to_the_message_in_its_place(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room, other = both_in(ann, bob), ann.room("other")
+    bob.say(room, "the heron stands in the <b>water</b>")
+    for number in range(120):
+        bob.say(room, f"something else {number}")
+    ann.say(other, "a heron, elsewhere")
+    page = open_page(address(room), ann)
+    status(page)
+    page.get_by_role("button", name="Search messages").click()
+    panel = page.get_by_role("complementary", name="Search messages")
+    panel.get_by_label("Words").fill("heron")
+    found = panel.get_by_role("list", name="Search messages").get_by_role("listitem")
+    expect(found).to_have_count(1)
+    expect(found).to_contain_text("the heron stands in the <b>water</b>")
+    expect(found.locator("mark")).to_have_text("heron")
+    panel.get_by_label("Room").select_option("All rooms")
+    expect(found).to_have_count(2)
+    picture(page, "search")
+    panel.get_by_label("From").fill(bob.name)
+    expect(found).to_have_count(1)
+    found.get_by_role("button").click()
+    expect(articles(page, "the heron stands")).to_be_in_viewport()
+    picture(page, "search-found")
+
+
+def test_a_search_begins_from_the_switcher_and_what_is_not_there_is_said(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page(address(ann.room()), ann)
+    status(page)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zebra")
+    page.get_by_role("option", name="Search messages for").click()
+    panel = page.get_by_role("complementary", name="Search messages")
+    expect(panel.get_by_text("Nothing was found for “zebra”.")).to_be_visible()
+    panel.get_by_label("Words").press("Escape")
+    expect(panel).to_be_hidden()
+    expect(page.get_by_role("button", name="Search messages")).to_be_focused()
+
+
 # A phone
 
 

@@ -11,7 +11,10 @@ import { Panels } from "./panels.js";
 import { PersonCard } from "./person.js";
 import { Profile } from "./profile.js";
 import { RoomSettings } from "./room-settings.js";
+import { Search } from "./search.js";
 import { Switcher } from "./switcher.js";
+
+const narrow = matchMedia("(width < 64rem)"); // a panel covers the room, as people.css says
 
 const find = (id) => document.getElementById(id);
 
@@ -25,6 +28,7 @@ export class Frame {
   #invite;
   #notify;
   #person;
+  #search;
   #switcher;
   #panels = new Panels((id) => this.#panelChanged(id));
 
@@ -44,13 +48,18 @@ export class Frame {
       attended: on.attended,
       open: on.openMessage,
     });
+    this.#search = new Search({
+      rooms: () => session.rooms.sorted,
+      people: () => this.#known,
+      open: (roomId, messageId) => this.#openFound(roomId, messageId),
+    });
     this.#switcher = new Switcher({
       me,
       online,
       rooms: () => session.rooms.sorted,
       go: (room) => on.enter(room),
       talk: (user) => this.#talk(user),
-      search: () => {},
+      search: (text) => this.#searchFor(text),
     });
     this.#listen({ online });
   }
@@ -90,6 +99,7 @@ export class Frame {
     find("new-direct").addEventListener("click", () => directs.show());
     find("account").addEventListener("click", () => profile.show());
     find("show-details").addEventListener("click", ({ currentTarget }) => this.#panels.toggle("details", currentTarget));
+    find("show-search").addEventListener("click", ({ currentTarget }) => this.#panels.toggle("search", currentTarget));
     find("invite").addEventListener("click", () => this.#invite.show(this.#room));
     find("switch").addEventListener("click", () => this.#switcher.show());
     document.addEventListener("keydown", (event) => this.#shortcut(event));
@@ -123,7 +133,7 @@ export class Frame {
       this.#session.presence.look(room.id);
       this.#switcher.visited(room.id);
     }
-    if (!room || matchMedia("(width < 64rem)").matches) this.#panels.close({ focus: false });
+    if (!room || narrow.matches) this.#panels.close({ focus: false });
     else if (this.#panels.open === "details") this.#details.show(room);
   }
 
@@ -132,6 +142,17 @@ export class Frame {
       this.#details.show(this.#room);
       this.#details.draw(this.#room);
     } else this.#details.hide();
+    if (id === "search") this.#search.show(this.#room);
+  }
+
+  #searchFor(text) {
+    if (this.#panels.open !== "search") this.#panels.show("search", find("show-search"));
+    this.#search.show(this.#room, text);
+  }
+
+  async #openFound(roomId, messageId) {
+    if (narrow.matches) this.#panels.close({ focus: false });
+    await this.#on.openMessage(roomId, messageId);
   }
 
   #show(user, role) {
