@@ -14,7 +14,7 @@ from quartchat import errors
 from quartchat.events import RoomId, User, UserId, now
 from quartchat.store import accounts, chores, documents, transaction
 from quartchat.store.chores import Chore
-from quartchat.store.models import Account, Edit, Event, Invitation, Latest, Member, Room
+from quartchat.store.models import Account, Edit, Event, Invitation, Latest, Member, Mention, Room
 
 DISPLAY_NAME = "Deleted account"
 
@@ -94,7 +94,12 @@ def remove_events(room_id: RoomId, limit: int) -> bool:
     first = Event.select(pw.fn.MIN(Event.n)).where(Event.room_id == room_id).scalar()
     if first is None:
         return found > 0
-    for table, key in ((Event, Event.n), (Latest, Latest.about), (Edit, Edit.about)):
+    for table, key in (
+        (Event, Event.n),
+        (Latest, Latest.about),
+        (Edit, Edit.about),
+        (Mention, Mention.n),
+    ):
         table.delete().where(table.room_id == room_id, key < first + limit).execute()
     return True
 

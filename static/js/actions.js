@@ -16,7 +16,7 @@ export class Actions {
     log.addEventListener("pointerover", ({ target, pointerType }) => (
       pointerType === "mouse" && this.#follow(target.closest("article"))
     ));
-    log.addEventListener("pointerleave", () => this.#follow(null));
+    log.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && this.#follow(null));
     log.addEventListener("focusin", ({ target }) => this.#place(target.closest("article")));
     log.addEventListener("click", (event) => this.#clicked(event.target));
   }

@@ -90,15 +90,16 @@ export class Log {
     this.#log.replaceChildren();
   }
 
-  /** The topmost message in view, which must not move on the screen. */
+  /**
+   * The topmost message in view, which must not move on the screen; not the first of all, which
+   * loses its day and its byline to older ones.
+   */
   #anchor() {
     const { scrollTop } = this.#log;
-    for (const { row, element } of this.#shown.values()) {
-      if (row.kind === "message" && element.offsetTop + element.offsetHeight > scrollTop) {
-        return { element, top: element.offsetTop };
-      }
-    }
-    return null;
+    const messages = [...this.#shown.values()].filter(({ row }) => row.kind === "message");
+    const seen = messages.find(({ element }, at) => at > 0 && element.offsetTop + element.offsetHeight > scrollTop);
+    const { element } = seen ?? messages[0] ?? {};
+    return element ? { element, top: element.offsetTop } : null;
   }
 
   #patch(rows, roomName, context) {

@@ -25,11 +25,11 @@ export class Walk {
 
   #do(key, target) {
     if (key === "Escape") return this.#on.leave();
-    if (target !== this.#log && target.localName !== "article") return false;
-    if (key === "ArrowUp") return this.#step(target, -1);
-    if (key === "ArrowDown") return this.#step(target, +1);
-    if (target === this.#log || !KEYS[key]) return false;
-    return this.#on.act(target, KEYS[key]);
+    const article = target.matches("article, article button") ? target.closest("article") : null;
+    if (!article && target !== this.#log) return false;
+    if (key === "ArrowUp") return this.#step(article, -1);
+    if (key === "ArrowDown") return this.#step(article, +1);
+    return Boolean(article && KEYS[key]) && this.#on.act(article, KEYS[key]);
   }
 
   #step(from, by) {
