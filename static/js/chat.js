@@ -5,6 +5,7 @@ import { Backoff } from "./backoff.js";
 import { Conversation } from "./conversation.js";
 import { Door } from "./door.js";
 import { Frame } from "./frame.js";
+import { showBadge } from "./badge.js";
 import { called } from "./labels.js";
 import { Place } from "./place.js";
 import { ask } from "./question.js";
@@ -59,6 +60,8 @@ class Chat {
       enter: (room) => this.#enter(room),
       notify: (text) => this.#notify(text),
       openMessage: (roomId, messageId) => this.openMessage(roomId, messageId),
+      attended: (roomId) => roomId === this.#session.open && this.#attended,
+      speaks: () => this.#tabs.leading,
     });
     this.#tabs = new Tabs(`quartchat.${me.id}`, "/api/chat/events", {
       onevent: (event) => this.#receive(event),
@@ -234,8 +237,7 @@ class Chat {
   #drawTitle() {
     const { rooms, open } = this.#session;
     const room = rooms.get(open);
-    const forMe = rooms.forMe ? `@${rooms.forMe} ` : "";
-    document.title = `${rooms.unread ? `(${rooms.unread}) ${forMe}` : ""}${room ? `${called(room)} · ` : ""}quartchat`;
+    showBadge(rooms, room && called(room));
   }
 
   #cannotStart(problem) {

@@ -25,15 +25,13 @@ export class Place {
 
   /** `online`: whether the other one of a direct room is. */
   showRoom(room, online) {
-    const { topic, visibility, archived, peer, member_count: count } = room;
+    const { topic, visibility, peer, member_count: count } = room;
     this.#swap({ room: true });
     find("room-name").textContent = called(room);
     find("room-icon").setAttribute("href", icon(visibility));
     find("room-members").textContent = peer ? `@${peer.username} · ${online ? "online" : "offline"}` : members(count);
     find("room-topic").textContent = topic;
     find("room-topic").title = topic;
-    find("archived").hidden = !archived;
-    find("composer").hidden = archived;
   }
 
   #swap({ room }) {

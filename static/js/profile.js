@@ -12,14 +12,18 @@ const find = (id) => document.getElementById(id);
 export class Profile {
   #dialog = find("account-dialog");
   #said = find("account-said");
+  #notices = find("notices");
   #me;
+  #notify;
   #on;
 
   /** `on`: {renamed(), gone()}. */
-  constructor(me, on) {
+  constructor(me, notify, on) {
     this.#me = me;
+    this.#notify = notify;
     this.#on = on;
     closeButtons(this.#dialog);
+    this.#notices.addEventListener("change", () => this.#wantNotices());
     onSubmit(find("name-form"), ({ display_name: name }) => this.#rename(name.value.trim()));
     onSubmit(find("password-form"), (fields) => this.#setPassword(fields));
     onSubmit(find("close-form"), ({ password }) => this.#close(password.value));
@@ -38,6 +42,7 @@ export class Profile {
   #draw() {
     paintAvatar(find("account-avatar"), this.#me);
     find("account-username").textContent = `@${this.#me.username}`;
+    this.#notices.checked = this.#notify.wanted;
     find("name-form").elements.display_name.value = this.#me.display_name;
   }
 
@@ -47,6 +52,14 @@ export class Profile {
     this.#draw();
     this.#said.textContent = "Your name is saved.";
     this.#on.renamed();
+  }
+
+  async #wantNotices() {
+    const wanted = this.#notices.checked;
+    this.#notices.checked = await this.#notify.want(wanted);
+    this.#said.textContent = wanted && !this.#notices.checked
+      ? "Your browser does not allow notifications from here; its settings say which pages may."
+      : "";
   }
 
   async #setPassword({ current_password: current, new_password: next }) {
