@@ -15,6 +15,7 @@ from quart_schema import QuartSchema
 from werkzeug.exceptions import HTTPException
 
 from quartchat import errors, metrics, openapi, redis_client, store
+from quartchat.assets import Assets
 from quartchat.auth import Auth, Cookie
 from quartchat.awareness import Awareness
 from quartchat.chat import Chat
@@ -40,6 +41,7 @@ from quartchat.routes import (
     people,
     rooms,
     settings,
+    static,
 )
 from quartchat.routes import search as search_routes
 from quartchat.routes.http import Services
@@ -116,8 +118,8 @@ class Application(Quart):
         self.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
         self.config["BODY_TIMEOUT"] = BODY_S
         self.config["RESPONSE_TIMEOUT"] = None  # `Connection` has its own, which costs no task
-        # Asked for each time and answered 304: a page never mixes modules of two deploys.
-        self.config["SEND_FILE_MAX_AGE_DEFAULT"] = 0
+        self.assets = Assets(ROOT / "static")
+        static.install(self, self.assets)
 
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve HTTP; there are no WebSockets here, and Hypercorn answers 403."""
@@ -127,11 +129,8 @@ class Application(Quart):
             await super().asgi_app(scope, receive, send)
 
     async def send_static_file(self, filename: str) -> Response:
-        """Send a file of the page; a name that no file can have is one that is not there."""
-        try:
-            return await super().send_static_file(filename)
-        except (OSError, ValueError):
-            raise errors.NotFound from None
+        """Send a file of the page."""
+        return await static.send(self.assets, filename)
 
 
 def create_app(config: Config) -> Quart:

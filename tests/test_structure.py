@@ -18,7 +18,7 @@ PACKAGE = ROOT / "quartchat"
 FLOORS = """
     redis_url highlight
     config errors events sse markup words cache metrics stepping log process http_heads devices
-    outlet tcp emoji signals
+    outlet tcp emoji signals assets
     fold exchange
     http1 tasks sends redis_client records live
     cluster group
@@ -42,7 +42,7 @@ FLOORS = """
     herald
     hub
     routes.http
-    routes.access
+    routes.access routes.static
     routes.accounts routes.rooms routes.messages routes.events routes.awareness routes.ops
     routes.pages routes.people routes.members routes.invitations routes.settings routes.search
     openapi connection
