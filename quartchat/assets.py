@@ -12,6 +12,7 @@ from pathlib import Path
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
     ".ico": "image/x-icon",
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
@@ -19,7 +20,14 @@ TYPES = {
     ".svg": "image/svg+xml; charset=utf-8",
     ".webmanifest": "application/manifest+json",
 }
-PACKED = {".css", ".js", ".json", ".svg", ".webmanifest"}  # the others are compressed by nature
+PACKED = {
+    ".css",
+    ".html",
+    ".js",
+    ".json",
+    ".svg",
+    ".webmanifest",
+}  # the others are compressed by nature
 VERSION_CHARS = 12
 _VERSION = re.compile(f"[0-9a-f]{{{VERSION_CHARS}}}")
 _IMPORTS = re.compile(r'(?:\bfrom|^import)\s+"\./([\w-]+\.js)"', re.MULTILINE)

@@ -28,7 +28,7 @@ def test_every_module_that_the_page_needs_is_named_once() -> None:
     assert names[0] == "js/chat.js"
     assert len(names) == len(set(names))
     everything = {f"js/{path.name}" for path in (ROOT / "static/js").glob("*.js")}
-    assert everything - set(names) == {"js/account.js", "js/docs.js"}
+    assert everything - set(names) == {"js/account.js", "js/docs.js", "js/offline.js"}
 
 
 def test_a_change_of_one_file_is_another_version(tmp_path: Path) -> None:
@@ -73,3 +73,21 @@ def test_a_file_without_its_version_is_asked_for_again_and_costs_nothing_then(
             "/static/js/chat.js", headers=asked | {"If-None-Match": first.headers["etag"]}
         )
         assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_manifest_names_pictures_that_are_there(server: Server) -> None:
+    nobody = server.client()
+    answer = nobody.get("/static/manifest.webmanifest")
+    assert answer.headers["content-type"] == "application/manifest+json"
+    for icon in answer.json()["icons"]:
+        found = nobody.get(icon["src"])
+        assert found.status_code == 200
+        assert found.headers["content-type"].partition(";")[0] == icon["type"]
+
+
+def test_the_service_worker_may_answer_for_all_pages_and_is_asked_for_again(
+    server: Server,
+) -> None:
+    answer = server.client().get("/static/sw.js")
+    assert answer.headers["service-worker-allowed"] == "/"
+    assert answer.headers["cache-control"] == "no-cache"

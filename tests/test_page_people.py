@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import harness
@@ -479,6 +480,28 @@ def test_a_search_begins_from_the_switcher_and_what_is_not_there_is_said(
     panel.get_by_label("Words").press("Escape")
     expect(panel).to_be_hidden()
     expect(page.get_by_role("button", name="Search messages")).to_be_focused()
+
+
+# Away
+
+
+def test_a_page_that_cannot_be_loaded_says_so_and_comes_back(
+    open_page: Open, start_server: Callable[..., harness.Server]
+) -> None:
+    server = start_server()
+    ann = server.user("ann")
+    room = ann.room()
+    page = open_page(address(room), ann, at=server.url)
+    status(page)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    server.web.kill()
+    page.goto(f"{server.url}{address(room)}")
+    expect(page.get_by_role("heading", name="quartchat cannot be reached")).to_be_visible()
+    picture(page, "offline")
+    server.web.restart()
+    server.wait_until_ready()
+    page.get_by_role("button", name="Try again").click()
+    status(page)
 
 
 # A phone

@@ -8,6 +8,7 @@ from quartchat.routes import http
 
 FOR_GOOD = "public, max-age=31536000, immutable"
 ASKED_AGAIN = "no-cache"
+SERVICE_WORKER = "sw.js"  # answers for every page, not for its folder alone
 
 
 def install(app: Quart, assets: Assets) -> None:
@@ -33,6 +34,8 @@ async def send(assets: Assets, path: str) -> Response:
     response.headers["Cache-Control"] = FOR_GOOD if for_good else ASKED_AGAIN
     response.set_etag(asset.digest if packed is None else f"{asset.digest}-gzip")
     _mark(response, packed=packed is not None)
+    if path == SERVICE_WORKER:
+        response.headers["Service-Worker-Allowed"] = "/"
     return await response.make_conditional(asked, accept_ranges=True, complete_length=len(body))
 
 

@@ -6,6 +6,7 @@ import { Conversation } from "./conversation.js";
 import { Door } from "./door.js";
 import { Frame } from "./frame.js";
 import { showBadge } from "./badge.js";
+import { install } from "./install.js";
 import { called } from "./labels.js";
 import { Place } from "./place.js";
 import { ask } from "./question.js";
@@ -71,6 +72,7 @@ class Chat {
   }
 
   async start() {
+    install();
     this.#listen();
     this.#frame.start();
     this.#tabs.start(await persist(() => this.#session.load(), (problem) => this.#cannotStart(problem)));
