@@ -117,7 +117,7 @@ def test_only_the_upper_floors_know_the_web_framework(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(FLOOR))
 def test_redis_and_sql_have_one_door_each(name: str) -> None:
     roots = {each.partition(".")[0] for each in imports(name)}
-    assert "redis" not in roots or name in {"stream", "redis_client", "cluster", "engines"}
+    assert "redis" not in roots or name in {"stream", "group", "redis_client", "cluster", "engines"}
     assert not roots & {"peewee", "playhouse"} or name.partition(".")[0] == "store"
 
 
