@@ -61,8 +61,10 @@ function fill(item, room, { current, online }) {
   const badge = item.querySelector(".badge");
   badge.hidden = !unread;
   badge.toggleAttribute("data-for-me", forMe(room) > 0);
-  badge.textContent = `${mentions && !peer ? "@" : ""}${unread > MOST ? `${MOST}+` : unread}`;
+  badge.dataset.count = mentions && !peer ? `@${most(mentions)}` : most(unread);
 }
+
+const most = (count) => (count > MOST ? `${MOST}+` : count);
 
 function label(room, online) {
   const { unread, mentions, archived, peer } = room;
