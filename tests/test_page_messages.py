@@ -1,10 +1,11 @@
 """What people do in a room, in a real Chromium, two at once."""
 
 import re
+from collections.abc import Callable
 
 import harness
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from test_page import (
     PHONE,
     Open,
@@ -109,6 +110,27 @@ def test_an_edit_that_fails_is_undone_and_what_was_written_is_not_lost(
     expect(field(page)).to_have_value("after")
     field(page).press("Enter")
     expect(articles(page).locator(".text")).to_have_text("after")
+
+
+def test_an_edit_whose_answer_is_lost_shows_what_the_stream_says(
+    open_page: Open, ann: harness.Client, room: Room
+) -> None:
+    ann.say(room, "before")
+    page = open_page(address(room), ann)
+    expect(articles(page, "before")).to_be_visible()
+    status(page)
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        page.wait_for_timeout(500)  # ms; the event of the stream is faster
+        route.abort()
+
+    page.route("**/messages/*", lose, times=1)
+    field(page).press("ArrowUp")
+    say(page, "after")
+    expect(page.get_by_text("Not saved.")).to_be_visible()
+    expect(articles(page).locator(".text")).to_have_text("after")
+    expect(articles(page)).to_contain_text("Edited")
 
 
 def test_who_deletes_is_asked_and_everybody_sees_that_something_was_there(
@@ -327,6 +349,38 @@ def test_who_types_is_named_until_the_message_comes(
     field(bobs).press("Enter")
     expect(articles(anns, "hel")).to_be_visible()
     expect(anns.get_by_text("Bob is typing…")).to_have_count(0)
+
+
+def test_two_who_write_while_the_server_is_killed_and_comes_back_lose_and_double_nothing(
+    open_page: Open, start_server: Callable[..., harness.Server]
+) -> None:
+    server = start_server()
+    ann, bob = server.user("ann"), server.user("bob")
+    room = shared_room(ann, bob)
+    pages = {who.name: open_page(address(room), who, at=server.url) for who in (ann, bob)}
+    for name, page in pages.items():
+        status(page)
+        say(page, f"{name} before")
+    for page in pages.values():
+        expect(articles(page, "before")).to_have_count(2)
+        expect(page.get_by_text("Sending")).to_have_count(0)
+    server.web.kill()
+    for name, page in pages.items():
+        status(page, "Reconnecting")
+        say(page, f"{name} meanwhile 1")
+        say(page, f"{name} meanwhile 2")
+    server.web.start()
+    server.wait_until_ready()
+    for page in pages.values():
+        status(page)
+        expect(page.get_by_text("Sending")).to_have_count(0, timeout=30_000)
+        expect(articles(page)).to_have_count(6, timeout=30_000)
+    said = [message["body"] for message in messages(ann, room)]
+    assert sorted(said) == sorted(
+        f"{name} {when}" for name in pages for when in ("before", "meanwhile 1", "meanwhile 2")
+    )
+    for page in pages.values():
+        assert articles(page).locator(".text").all_inner_texts() == said
 
 
 # The log

@@ -26,6 +26,11 @@ export class Actions {
     this.#place(this.#group.closest("article"));
   }
 
+  /** The reader goes on elsewhere. */
+  leave() {
+    this.#group.remove();
+  }
+
   get #article() {
     return this.#group.closest("article");
   }
@@ -39,14 +44,14 @@ export class Actions {
   #place(article) {
     const may = article ? this.#on.may(article) : new Set();
     for (const button of this.#group.children) button.hidden = !may.has(button.dataset.act);
-    if (article !== this.#article) this.#tabbable(article);
+    this.#tabbable(article);
     if (may.size === 0) this.#group.remove();
     else if (this.#group.parentElement !== article) article.append(this.#group);
   }
 
   /** Emoji are a stop of the Tab key only in the message where the reader is. */
   #tabbable(article) {
-    for (const button of this.#article?.querySelectorAll(".reaction") ?? []) button.tabIndex = -1;
+    if (article !== this.#article) for (const button of this.#article?.querySelectorAll(".reaction") ?? []) button.tabIndex = -1;
     for (const button of article?.querySelectorAll(".reaction") ?? []) button.tabIndex = 0;
   }
 

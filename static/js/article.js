@@ -108,18 +108,17 @@ function fillReactions(element, { reactions }, me, name) {
     button.title = who;
     return button;
   });
-  const order = [...buttons, ...element.querySelectorAll(".react-more")];
-  if (order.length !== element.children.length || order.some((button, at) => button !== element.children[at])) {
-    const { activeElement } = document;
-    element.replaceChildren(...order);
-    if (order.includes(activeElement)) activeElement.focus();
-  }
+  if (buttons.length === element.children.length && buttons.every((button, at) => button === element.children[at])) return;
+  const { activeElement } = document;
+  element.replaceChildren(...buttons);
+  if (buttons.includes(activeElement)) activeElement.focus();
 }
 
 function createReaction(emoji) {
   const button = document.createElement("button");
   button.className = "reaction";
   button.type = "button";
+  button.tabIndex = -1; // `actions.js` makes it a stop where the reader is
   button.dataset.emoji = emoji;
   button.append(span("emoji", emoji), span("count", ""));
   return button;

@@ -17,13 +17,16 @@ export class Changes {
 
   async edit({ id, room_id: roomId, ...before }, body) {
     const timeline = this.#timelines.get(roomId);
-    timeline?.change(id, { body, html: null, state: "saving" });
+    timeline?.change(id, () => ({ body, html: null, state: "saving" }));
     try {
       const now = await call("PATCH", path(roomId, id), { body, client_id: uuidv7() });
       // Not its reactions: those that came by the stream meanwhile are newer.
-      timeline?.change(id, { body: now.body, html: now.html, edited_at: now.edited_at, mentions: now.mentions, state: null });
+      const { body: text, html, edited_at: editedAt, mentions } = now;
+      timeline?.change(id, () => ({ body: text, html, edited_at: editedAt, mentions, state: null }));
     } catch (problem) {
-      timeline?.change(id, { body: before.body, html: before.html, state: null });
+      const { html } = before;
+      // Unless the stream said meanwhile that it is done, and only the answer was lost.
+      timeline?.change(id, ({ state }) => (state === "saving" ? { body: before.body, html, state: null } : {}));
       throw problem;
     }
   }
@@ -31,7 +34,8 @@ export class Changes {
   /** The event of the stream takes it out; without a stream, the answer does. */
   async remove({ id, room_id: roomId }) {
     await call("DELETE", path(roomId, id));
-    this.#timelines.get(roomId)?.change(id, { body: "", html: "", reactions: [], deleted_at: new Date().toISOString() });
+    const deletedAt = new Date().toISOString();
+    this.#timelines.get(roomId)?.change(id, () => ({ body: "", html: "", reactions: [], deleted_at: deletedAt }));
   }
 
   /** Put the reader's emoji under a message, or take it back. */

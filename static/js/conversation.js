@@ -162,6 +162,7 @@ export class Conversation {
     if (what === "reply") this.#composer.reply(message);
     if (what === "edit") this.#composer.edit(message);
     if (what === "remove") this.#remove(message);
+    if (what === "reply" || what === "edit") this.#actions.leave();
     return true;
   }
 

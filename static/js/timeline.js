@@ -119,9 +119,9 @@ export class Timeline {
     this.#change(() => this.#swap(message.id, (old) => (old.deleted_at ? old : message)));
   }
 
-  /** Some fields of a message are others now. */
-  change(id, fields) {
-    this.#change(() => this.#swap(id, (old) => ({ ...old, ...fields })));
+  /** Some fields of a message are others now: those that `make` makes of it. */
+  change(id, make) {
+    this.#change(() => this.#swap(id, (old) => ({ ...old, ...make(old) })));
   }
 
   react(id, emoji, userId) {
