@@ -55,8 +55,9 @@ function fill(item, room, { current, online }) {
   link.toggleAttribute("data-archived", archived);
   if (current) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
-  if (peer) paintAvatar(item.querySelector(".avatar"), peer, online);
-  else item.querySelector("use").setAttribute("href", icon(room.visibility));
+  const avatar = item.querySelector(".avatar");
+  if (avatar && peer) paintAvatar(avatar, peer, online);
+  else item.querySelector("use")?.setAttribute("href", icon(room.visibility));
   item.querySelector(".room-link-name").textContent = called(room);
   const badge = item.querySelector(".badge");
   badge.hidden = !unread;
