@@ -10,13 +10,14 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from quartchat import events, fastlane, history, metrics, redis_client, sse, store
+from quartchat import events, fastlane, history, metrics, redis_client, sse, store, tasks
 from quartchat.events import FeedId, Position, RoomId, UserId
-from quartchat.outlet import Outlet, Send
-from quartchat.recent import Recent, feed_frame
+from quartchat.outlet import Outlet, Send, StalledError
+from quartchat.recent import Recent, feed_frame, fitting
 from quartchat.stream import Streams
 
 RETRY_MS = (1000, 5000)  # each reader comes back after a time of its own
+NOTICES = 1000  # frames that wait for a stream which is catching up; past it the stream ends
 
 log = structlog.get_logger()
 _encode = msgspec.json.encode
@@ -27,6 +28,7 @@ class Home(Protocol):
 
     recent: Recent
     streams: Streams
+    turns: tasks.Turns  # for reading pages of the feed
 
     def live(self, reader: "Reader") -> None:
         """Write to the reader from now on; it stands at the head of the log."""
@@ -94,7 +96,7 @@ class Reader:
                     await out.finish()
             await self._say(out)
             await out.put(self._farewell, last=True)
-        except TimeoutError:
+        except StalledError:
             metrics.SLOW.inc()
             if out is not None:
                 out.cut()
@@ -128,8 +130,10 @@ class Reader:
         """Write a frame that has no place in the log."""
         if self.is_live:
             self.write(frame)
-        else:
+        elif len(self._notices) < NOTICES:
             self._notices.append(frame)
+        else:
+            self.close()  # and the next one's `ready` says which rooms there are
 
     def hand_back(self) -> None:
         """Give a live reader back to its own task."""
@@ -199,15 +203,19 @@ class RoomReader(Reader):
             chunk = recent.room_chunk(self.room_id, self.cursor)
             # A chunk of nothing: a page, or Redis asked for the head, was ahead of the feed.
             if chunk is None or chunk[0] == self.cursor:
-                head = recent.heads[self.room_id]
-                page = await self._home.page(self.room_id, self.cursor)
-                if page:
-                    chunk = (page[-1][0], b"".join(frame for _, frame in page))
-                else:  # known to exist, and nowhere to be found: the client must hear of it
-                    log.error("events_lost", room=self.room_id, after=self.cursor, head=head)
-                    chunk = (head, reset_frame(self.room_id, head, "lost"))
+                chunk = await self._old_chunk()
             self.cursor = chunk[0]
             await out.put(chunk[1])
+
+    async def _old_chunk(self) -> tuple[int, bytes]:
+        """Return (number reached, frames) of what memory does not hold."""
+        head = self._home.recent.heads[self.room_id]
+        page = await self._home.page(self.room_id, self.cursor)
+        if not page:  # known to exist, and nowhere to be found: the client must hear of it
+            log.error("events_lost", room=self.room_id, after=self.cursor, head=head)
+            return head, reset_frame(self.room_id, head, "lost")
+        count = fitting(len(frame) for _, frame in page)
+        return page[count - 1][0], b"".join(frame for _, frame in page[:count])
 
 
 class FeedReader(Reader):
@@ -219,13 +227,13 @@ class FeedReader(Reader):
         super().__init__(home, session, user_id)
         self.joined: dict[RoomId, int] = {}
         self.position: Position = ()  # it has all of its rooms' events up to here
-        self._changes: list[tuple[RoomId, int | None]] | None = []  # while `joined` is loading
+        self._changes: dict[RoomId, int | None] | None = {}  # while `joined` is loading
         self._first = b""
 
     def change(self, room_id: RoomId, joined_n: int | None) -> None:
         """Add a room, from an event on, or with None remove it."""
         if self._changes is not None:
-            self._changes.append((room_id, joined_n))
+            self._changes[room_id] = joined_n
         elif joined_n is None:
             self.joined.pop(room_id, None)
         else:
@@ -234,8 +242,8 @@ class FeedReader(Reader):
     async def prepare(self, cursor: str | None) -> None:
         """Take the place that the client asks for; without one, the end of the feed."""
         self.joined = await self._home.memberships(self.user_id)
-        changes, self._changes = self._changes or [], None
-        for room_id, joined_n in changes:
+        changes, self._changes = self._changes or {}, None
+        for room_id, joined_n in changes.items():
             self.change(room_id, joined_n)
         now, heads = await history.heads(self._home.streams, list(self.joined), self.user_id)
         for room_id, joined_n in self.joined.items():
@@ -279,17 +287,23 @@ class FeedReader(Reader):
     async def _replay(self, out: Outlet) -> None:
         """Write what is no more in memory: partition by partition, each in its order."""
         for partition, end in enumerate(self._home.recent.position):
-            pages = history.feed_after(
-                self._home.streams, self.joined, partition, self.position[partition], end
-            )
-            async for reached, found in pages:
-                frames = [feed_frame(event, self._at(partition, event.feed)) for event in found]
-                self.position = self._at(partition, reached)
-                metrics.RESUMED.labels("feed").inc()
+            while self.position[partition] < end:
+                frames = await self._old_chunk(partition, end)
                 if frames:
-                    await out.put(b"".join(frames))
+                    await out.put(frames)
                 if self.closing:
                     return
+
+    async def _old_chunk(self, partition: int, end: FeedId) -> bytes:
+        """Return frames of a page of the feed, and move on to where it ends."""
+        async with self._home.turns:
+            reached, found = await history.feed_page(
+                self._home.streams, self.joined, partition, self.position[partition], end
+            )
+        frames = [feed_frame(event, self._at(partition, event.feed)) for event in found]
+        self.position = self._at(partition, reached)
+        metrics.RESUMED.labels("feed").inc()
+        return b"".join(frames)
 
     def delivered(self, position: Position) -> None:
         """Note that all of its rooms' events up to `position` went out while it was live."""

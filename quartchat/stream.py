@@ -26,6 +26,7 @@ from quartchat.records import SENT_TTL_S, Appended, Draft, Head
 
 # A tail waits so long for news; must stay below redis_client.TIMEOUT_S.
 BLOCK_S = 1.0
+TAIL = 1000  # entries of one read: about what one flush can carry; more waits in Redis
 OWN_KEY_TTL_S = 120  # the same for keys that we made, which only our own retries use
 FEED_WINDOW = 5_000  # entries a feed keeps once archived; it is cut when it has twice as many
 BACKLOG = 50_000  # entries that may wait for the archive; past it posting answers 503
@@ -200,7 +201,7 @@ class Streams:
         """Wait up to `BLOCK_S` for (partition, entry) after `position`, in feed order."""
         reply = await self._tail.xread(
             {_feed(p): events.unpack(position[p]) for p in lane},
-            count=1000,  # about what one flush can carry; more waits in Redis
+            count=TAIL,
             block=int(BLOCK_S * 1000),
         )
         return [
