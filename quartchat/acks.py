@@ -23,6 +23,8 @@ WAITING = 4096  # events that wait for one; past it a send is 503 at once, and m
 class _Data(msgspec.Struct):
     """What the archive reads of an event's JSON, whatever its type."""
 
+    id: int = 0
+    message_id: int | None = None
     author: User | None = None
     user: User | None = None
     client_id: str | None = None
@@ -35,7 +37,12 @@ def row(event: Event) -> Archived:
     """Return an event as the archive takes it."""
     data = _decode(event.data)
     author = data.author or data.user
-    return Archived(event, author.id if author else UserId(0), data.client_id)
+    author_id = author.id if author else UserId(0)
+    if event.type in ("message.update", "message.delete"):
+        return Archived(event, author_id, event.key, data.id, event.data)
+    if data.message_id is not None:
+        return Archived(event, author_id, event.key, data.message_id, event.state)
+    return Archived(event, author_id, data.client_id)
 
 
 class Acks:

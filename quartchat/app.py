@@ -15,14 +15,38 @@ from quart_schema import QuartSchema
 from werkzeug.exceptions import HTTPException
 
 from quartchat import errors, metrics, openapi, redis_client, store
+from quartchat.assets import Assets
 from quartchat.auth import Auth, Cookie
+from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.connection import Connection
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
-from quartchat.routes import access, accounts, events, http, messages, ops, pages, rooms
+from quartchat.invitations import Invitations
+from quartchat.members import Members
+from quartchat.people import People
+from quartchat.routes import (
+    access,
+    accounts,
+    awareness,
+    events,
+    http,
+    invitations,
+    members,
+    messages,
+    ops,
+    pages,
+    people,
+    rooms,
+    settings,
+    static,
+)
+from quartchat.routes import search as search_routes
 from quartchat.routes.http import Services
+from quartchat.search import Search
+from quartchat.settings import Settings
 from quartchat.stream import Streams
 
 BODY_BYTES = 64 << 10
@@ -50,6 +74,10 @@ DATA_HEADERS = [
 DOCS_POLICY = SECURITY_HEADERS["Content-Security-Policy"].replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
+MODULES = (
+    accounts, people, rooms, members, settings, invitations, messages, events, awareness,
+    search_routes, pages, ops,
+)  # fmt: skip
 ONE_BY_ONE = ("1.0", "1.1")  # versions of HTTP whose connections carry one request at a time
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
 CODES = {
@@ -83,15 +111,15 @@ class Application(Quart):
             template_folder=str(ROOT / "templates"),
         )
         self.asgi_http_class = Connection.trusting(config.forwarded_allow_ips)
-        self.url_map.converters["number"] = http.NumberConverter
+        self.url_map.converters |= {"number": http.NumberConverter, "token": http.TokenConverter}
         self.url_map.merge_slashes = False  # one path is one resource
         self.session_interface = NoSession()  # type: ignore[assignment]
         self.secret_key = config.secret_key
         self.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
         self.config["BODY_TIMEOUT"] = BODY_S
         self.config["RESPONSE_TIMEOUT"] = None  # `Connection` has its own, which costs no task
-        # Asked for each time and answered 304: a page never mixes modules of two deploys.
-        self.config["SEND_FILE_MAX_AGE_DEFAULT"] = 0
+        self.assets = Assets(ROOT / "static")
+        static.install(self, self.assets)
 
     async def asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve HTTP; there are no WebSockets here, and Hypercorn answers 403."""
@@ -101,11 +129,8 @@ class Application(Quart):
             await super().asgi_app(scope, receive, send)
 
     async def send_static_file(self, filename: str) -> Response:
-        """Send a file of the page; a name that no file can have is one that is not there."""
-        try:
-            return await super().send_static_file(filename)
-        except (OSError, ValueError):
-            raise errors.NotFound from None
+        """Send a file of the page."""
+        return await static.send(self.assets, filename)
 
 
 def create_app(config: Config) -> Quart:
@@ -125,7 +150,7 @@ def create_app(config: Config) -> Quart:
     )
     # It wraps this, to make responses of models; our routes return responses.
     vars(app).pop("make_response")
-    for module in (accounts, rooms, messages, events, pages, ops):
+    for module in MODULES:
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
     _guard(app)
@@ -150,7 +175,13 @@ def _serve(app: Quart, config: Config, cookie: Cookie) -> None:
         feed = Feed(streams)
         auth, chat = Auth(config, streams, feed), Chat(config, streams, feed)
         hub = Hub(config, streams, feed)
-        app.extensions["quartchat"] = Services(config, streams, feed, cookie, auth, chat, hub)
+        app.extensions["quartchat"] = Services(
+            config, streams, feed, cookie, auth, chat, hub,
+            Awareness(config, streams, chat, hub.presence),
+            People(streams, auth), Members(chat.seats, streams),
+            Settings(chat, streams), Invitations(chat, streams), Edits(chat, streams),
+            Search(auth, chat),
+        )  # fmt: skip
         feed.start()
         hub.start()
 
@@ -188,7 +219,7 @@ def _guard(app: Quart) -> None:
             headers["Connection"] = "close"
         route = asked.url_rule.rule if asked.url_rule else "none"
         method = asked.method if asked.method in METHODS else "other"
-        metrics.REQUESTS.labels(method, route, response.status_code).observe(
+        metrics.request(method, route, response.status_code).observe(
             perf_counter() - g.get("started", perf_counter())
         )
         return response

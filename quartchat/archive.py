@@ -11,14 +11,25 @@ from time import monotonic
 
 import structlog
 
-from quartchat import acks, engines, history, metrics, redis_client, store, tasks
+from quartchat import (
+    acks,
+    clearing,
+    engines,
+    history,
+    indexing,
+    metrics,
+    redis_client,
+    store,
+    tasks,
+)
 from quartchat.config import Config
 from quartchat.events import NOBODY, Control, Event, FeedId, RoomId
+from quartchat.group import Lane
 from quartchat.store import events as archive
-from quartchat.stream import Lane, Streams
+from quartchat.stream import Streams
 
 BATCH = 500  # entries of one commit
-PACE_S = 0.1  # between batches, where events come one after the other
+PACE_S = 0.25  # between batches, where events come one after the other
 CLAIM_EVERY_S = 5.0  # how often a worker looks for what a dead one left
 UNTRIMMED = 10_000  # rooms that wait to be trimmed; past it, one waits for its next event
 RECENT_ROOMS = 1000  # whose end is compared with SQL when Redis comes back
@@ -35,6 +46,8 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     # Of a cluster each partition has a worker: a node that is away must not hold up the rest.
     workers = [_Worker(config, streams, lane) for lane in streams.lanes]
     work = [asyncio.create_task(worker.run(), name="archive") for worker in workers]
+    work.append(asyncio.create_task(clearing.run(streams), name="clearing"))
+    work.append(asyncio.create_task(indexing.run(), name="indexing"))
     try:
         await stop.wait()
     finally:
@@ -47,9 +60,11 @@ class _Worker:
     def __init__(self, config: Config, streams: Streams, lane: Lane) -> None:
         self._window = config.room_window
         self._streams = streams
+        self._group = streams.group
         self._lane = lane
         self._name = secrets.token_hex(8)
         self._claimed = float("-inf")
+        self._stored = float("-inf")  # when it last committed events
         self._joined = False
         # What was taken and is not committed yet; tried again where SQL was away.
         self._held: list[tuple[int, list[Event | Control]]] = []
@@ -80,24 +95,26 @@ class _Worker:
     async def _step(self) -> None:
         if not self._joined:
             for partition in self._lane:
-                await self._streams.join_archive(partition)
+                await self._group.join(partition)
             self._joined = True
         if self._unsure:
             await history.heads(self._streams, list(self._recent), NOBODY)
             self._unsure = False
         if not self._held and monotonic() - self._claimed >= CLAIM_EVERY_S:
             for partition in self._lane:
-                claimed = await self._streams.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
+                claimed = await self._group.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
                 self._held.append((partition, claimed))
             self._claimed = monotonic()
         if not self._held:
-            self._held = await self._streams.take(self._name, BATCH, self._lane)
-        busy = sum(len(entries) for _, entries in self._held) > 1
+            self._held = await self._group.take(self._name, BATCH, self._lane)
+        news = any(entries for _, entries in self._held)
         while self._held:
             await self._store(*self._held[0])
             del self._held[0]
-        if busy:  # a commit costs as much for a hundred events as for one
-            await asyncio.sleep(PACE_S)
+        if news:  # a commit costs as much for a hundred events as for one; a lone one is at once
+            earlier, self._stored = self._stored, monotonic()
+            if self._stored - earlier < 2 * PACE_S:
+                await asyncio.sleep(PACE_S)
 
     async def _store(self, partition: int, entries: list[Event | Control]) -> None:
         """Commit a batch, acknowledge it, trim what no one will miss."""
@@ -120,7 +137,7 @@ class _Worker:
             self._recent.popitem(last=False)
         while len(waiting) > UNTRIMMED:
             del waiting[next(iter(waiting))]
-        first_open = await self._streams.archived(partition, entries)
+        first_open = await self._group.archived(partition, entries)
         for room_id, (feed, n) in list(waiting.items()):
             if feed < first_open:
                 await self._streams.trim(room_id, n, self._window)

@@ -8,11 +8,12 @@ import asyncio
 import hashlib
 import math
 import os
+import re
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import bcrypt
 import limits
@@ -21,10 +22,10 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from quart import Quart, Request, Response, g, has_request_context, request
 
-from quartchat import engines, errors, store
+from quartchat import chores, engines, errors, store
 from quartchat.cache import Cache
 from quartchat.config import Config
-from quartchat.events import Control, Event, Position, User
+from quartchat.events import Control, Event, Position, User, UserId
 from quartchat.feed import Feed
 from quartchat.store import accounts
 from quartchat.store.accounts import SessionRow
@@ -46,6 +47,9 @@ LOGIN_PER_NAME = limits.parse("10 per 5 minutes")
 LOGIN_PER_ADDRESS = limits.parse("60 per 5 minutes")
 REGISTER_PER_NAME = limits.parse("10 per hour")
 REGISTER_PER_ADDRESS = limits.parse("30 per hour")
+PASSWORD_PER_USER = limits.parse("10 per 5 minutes")  # by somebody who took a session over
+
+RESERVED = re.compile(r"deleted-[0-9]+")  # what closed accounts are called
 
 
 class Auth:
@@ -58,7 +62,7 @@ class Auth:
         # one core fewer than there are, so that chat goes on while people sign in.
         self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "bcrypt")
         self._hashing = 0
-        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds))
+        self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds)).decode()
         self._cache: Cache[str, SessionRow] = Cache(
             size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: feed.fresh
         )
@@ -74,31 +78,52 @@ class Auth:
     # -- accounts
 
     async def register(
-        self, username: str, password: str, display_name: str, address: str
+        self, username: str, password: str, display_name: str, address: str, device: str
     ) -> tuple[User, str]:
         """Make an account and a session; return the user and the session's secret.
 
         `username` is folded already. Raises UsernameTaken, RateLimited.
         """
         await self._limit("register", REGISTER_PER_NAME, username, REGISTER_PER_ADDRESS, address)
-        if await store.run(accounts.credentials, username) is not None:
+        taken = await store.run(accounts.credentials, username) is not None
+        if taken or RESERVED.fullmatch(username):
             raise errors.UsernameTaken(field="username")
-        hashed = await self._hash(partial(bcrypt.hashpw, password.encode(), self._salt()))
-        user = await store.run(accounts.add_account, username, display_name, hashed.decode())
-        return user, await self._start(user)
+        hashed = await self._hashed(password)
+        user = await store.run(accounts.add_account, username, display_name, hashed)
+        return user, await self._start(user, device, hashed)
 
-    async def login(self, username: str, password: str, address: str) -> tuple[User, str]:
+    async def login(
+        self, username: str, password: str, address: str, device: str
+    ) -> tuple[User, str]:
         """Start a session; return the user and the session's secret.
 
         Raises InvalidCredentials, after the same time whether or not the user exists.
         """
         await self._limit("login", LOGIN_PER_NAME, username, LOGIN_PER_ADDRESS, address)
         found = await store.run(accounts.credentials, username)
-        hashed = self._nobody if found is None else found[1].encode()
-        good = await self._hash(partial(bcrypt.checkpw, password.encode(), hashed))
+        good = await self._matches(password, self._nobody if found is None else found[1])
         if found is None or not good:
             raise errors.InvalidCredentials
-        return found[0], await self._start(found[0])
+        return found[0], await self._start(found[0], device, found[1])
+
+    async def check_password(self, user: User, password: str, field: str) -> str:
+        """Return the hash of a user's password if it is this. Raises InvalidCredentials."""
+        await self.limit(PASSWORD_PER_USER, "password", str(user.id))
+        hashed = await store.run(accounts.password_hash, user.id)
+        if not await self._matches(password, hashed):
+            raise errors.InvalidCredentials(field=field)
+        return hashed
+
+    async def set_password(self, session: SessionRow, current: str, new: str) -> None:
+        """Change the password; every other cookie's session ends, and tokens stay.
+
+        A token is a program's, made on purpose, and revoked by itself; a session may be that
+        of whoever learned the old password. Raises InvalidCredentials.
+        """
+        was = await self.check_password(session.user, current, "current_password")
+        hashed, keep = await self._hashed(new), session.secret_hash
+        chore = await store.run(accounts.set_password, session.user.id, was, hashed, keep)
+        await chores.pay(self._streams, chore)
 
     # -- sessions
 
@@ -139,12 +164,32 @@ class Auth:
                 return await self.end(token)
         raise errors.NotFound
 
-    async def _start(self, user: User) -> str:
+    async def cookies(self, user: User) -> list[SessionRow]:
+        """Return where a user is signed in, newest first."""
+        return await store.run(accounts.cookies, user.id)
+
+    async def end_cookie(self, user: User, session_id: int) -> None:
+        """Sign a user out of one place. Raises NotFound."""
+        for session in await self.cookies(user):
+            if session.id == session_id:
+                return await self.end(session)
+        raise errors.NotFound
+
+    async def _start(self, user: User, device: str, hashed: str) -> str:
         secret = secrets.token_urlsafe(32)
-        await store.run(accounts.add_session, user.id, _digest(secret), "cookie", "")
+        row = (user.id, _digest(secret), "cookie", device, hashed)
+        await store.run(accounts.add_session, *row)
         return secret
 
-    async def _hash(self, work: Any) -> Any:
+    async def _hashed(self, password: str) -> str:
+        work = partial(bcrypt.hashpw, password.encode(), bcrypt.gensalt(self._rounds))
+        hashed: bytes = await self._work(work)
+        return hashed.decode()
+
+    async def _matches(self, password: str, hashed: str) -> bool:
+        return bool(await self._work(partial(bcrypt.checkpw, password.encode(), hashed.encode())))
+
+    async def _work(self, work: Any) -> Any:
         if self._hashing >= HASHES:
             raise errors.Unavailable(retry_after_s=5)
         self._hashing += 1
@@ -154,31 +199,27 @@ class Auth:
         finally:
             self._hashing -= 1
 
-    def _salt(self) -> bytes:
-        return bcrypt.gensalt(self._rounds)
+    async def limit(self, rate: Rate, kind: str, key: str) -> None:
+        """Count a try. Raises RateLimited."""
+        if self._limiter is not None and not await self._limiter.hit(rate, kind, key):
+            await self._refuse(self._limiter, rate, kind, key)
 
     async def _limit(
         self, what: str, per_name: Rate, name: str, per_address: Rate, address: str
     ) -> None:
-        """Count a try. One that its name or its address may not make is not remembered.
+        """Count a try by its name and its address. Raises RateLimited.
 
-        So no address can make Redis remember more names than it has tries.
+        A name is remembered only with a try that its address may make.
         """
-        if self._limiter is None:
-            return
-        names, addresses = (
-            (per_name, f"{what}-name", name),
-            (per_address, f"{what}-address", address),
-        )
-        if not await self._limiter.test(*names):
-            await self._refuse(self._limiter, *names)
-        for counted in (addresses, names):
-            if not await self._limiter.hit(*counted):
-                await self._refuse(self._limiter, *counted)
+        if self._limiter is not None:
+            if not await self._limiter.test(per_name, f"{what}-name", name):
+                await self._refuse(self._limiter, per_name, f"{what}-name", name)
+            await self.limit(per_address, f"{what}-address", address)
+            await self.limit(per_name, f"{what}-name", name)
 
     async def _refuse(
         self, limiter: MovingWindowRateLimiter, rate: Rate, kind: str, key: str
-    ) -> None:
+    ) -> NoReturn:
         stats = await limiter.get_window_stats(rate, kind, key)
         wait_s = max(1, math.ceil(stats.reset_time - time.time()))
         raise errors.RateLimited("Too many tries; wait a while.", retry_after_s=wait_s)
@@ -189,6 +230,12 @@ class Auth:
         for _, entry in entries:
             if isinstance(entry, Control) and entry.session is not None:
                 self._cache.discard(entry.session)
+            elif isinstance(entry, Control) and entry.kind == "user":
+                self.forget(entry.user_id)
+
+    def forget(self, user_id: UserId) -> None:
+        """Ask SQL anew who a user is."""
+        self._cache.discard_where(lambda _, session: session.user.id == user_id)
 
     def _forget(self, _: Position) -> None:
         self._cache.clear()

@@ -1,17 +1,11 @@
 """The use cases: who may do what with rooms and messages.
 
-A room is had only through the user who asks (`_seat`), so that no check can be forgotten.
+A room is had only through the user who asks (`seats`), so that no check can be forgotten.
 """
-
-import dataclasses
-from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
-from quartchat import errors, events, history, markup, metrics, sends, store, stream
-from quartchat.acks import Acks
-from quartchat.cache import Cache
+from quartchat import chores, errors, events, history, sends, store
 from quartchat.config import Config
 from quartchat.events import (
     Control,
@@ -28,38 +22,29 @@ from quartchat.events import (
 )
 from quartchat.feed import Feed
 from quartchat.history import Page
+from quartchat.mentions import Mentions
+from quartchat.posts import Posted, Posts
 from quartchat.records import Head
+from quartchat.seats import Seats
+from quartchat.signals import Marker
 from quartchat.store import events as archive
-from quartchat.store import rooms
+from quartchat.store import mentions, rooms
 from quartchat.store.rooms import RoomRow
 from quartchat.stream import Draft, Streams
-
-SEATS_CACHED = 50_000
-SEAT_TTL_S = 60  # and at once where the membership changes
-RETRY_S = 1  # what a 503 asks the client to wait
+from quartchat.unread import Unread
 
 _decode_member = msgspec.json.Decoder(MemberEvent).decode
-_decode_message = msgspec.json.Decoder(Message).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """A message's JSON, and whether this send made it."""
-
-    data: bytes
-    new: bool
 
 
 class Chat:
     """Rooms and messages, for one process."""
 
     def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
+        self.seats = Seats(feed)
         self._streams = streams
-        self._acks = Acks() if config.ack == "archived" else None
-        self._seats: Cache[tuple[UserId, RoomId], RoomRow] = Cache(
-            size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
-        )
-        feed.listen(self._hear, self._forget)
+        self.mentions = Mentions(feed)
+        self._unread = Unread(streams, feed)
+        self.posts = Posts(config, streams)
 
     # -- rooms
 
@@ -75,7 +60,9 @@ class Chat:
         row = await store.run(rooms.room, user.id, room_id)
         if row is None:
             raise errors.NotFound
-        return _room(row, await history.head(self._streams, room_id, user.id))
+        position, heads = await history.heads(self._streams, [room_id], user.id)
+        room = _room(row, heads[room_id], (await self._peers(user, [row])).get(row.id))
+        return (await self._unread.counted(user.id, [room], position))[0]
 
     async def rooms(
         self,
@@ -96,13 +83,23 @@ class Chat:
             rooms.rooms, user.id, joined=joined, search=search, after=after, limit=limit + 1
         )
         page = rows[:limit]
-        _, heads = await history.heads(self._streams, [row.id for row in page], user.id)
+        now, heads = await history.heads(self._streams, [row.id for row in page], user.id)
         following = (rooms.fold(page[-1].name), page[-1].id) if len(rows) > limit else None
-        return [_room(row, heads[row.id]) for row in page], following, position
+        peers = await self._peers(user, page)
+        found = [_room(row, heads[row.id], peers.get(row.id)) for row in page]
+        return await self._unread.counted(user.id, found, now), following, position
+
+    async def _peers(self, user: User, page: list[RoomRow]) -> dict[RoomId, User]:
+        direct = [row.id for row in page if row.visibility == "direct"]
+        return await store.run(rooms.peers, user.id, direct) if direct else {}
 
     async def join(self, user: User, room_id: RoomId) -> Room:
-        """Join a public room; may be repeated. Raises NotFound."""
+        """Join a public room; may be repeated. Raises NotFound, Banned."""
         await self.room(user, room_id)
+        return await self.enter(user, room_id)
+
+    async def enter(self, user: User, room_id: RoomId) -> Room:
+        """Join a room that the user may come into; may be repeated. Raises NotFound, Banned."""
         owed = await store.run(rooms.start_join, user.id, room_id)
         if owed.state == "leaving":  # a leave was cut short: the log hears of that first
             await self.leave(user, room_id)
@@ -116,14 +113,16 @@ class Chat:
         return await self.room(user, room_id)
 
     async def leave(self, user: User, room_id: RoomId) -> None:
-        """Leave a room; may be repeated. Raises NotFound for a room that one may not see."""
+        """Leave a room; may be repeated. Another member becomes owner where none would be left.
+
+        Raises NotFound for a room that one may not see, Forbidden for a direct one.
+        """
         owed = await store.run(rooms.start_leave, user.id, room_id)
-        self._seats.discard((user.id, room_id))
+        self.seats.vacate(user.id, room_id)
         if owed is None:
             await self.room(user, room_id)
             return
-        await self._tell(MemberEvent(0, room_id, user, owed.role), "member.leave", owed.ticket)
-        await store.run(rooms.finish_leave, user.id, room_id, owed.ticket)
+        await chores.pay(self._streams, *owed.chores)
 
     async def members(
         self, user: User, room_id: RoomId, after: UserId, limit: int
@@ -134,15 +133,20 @@ class Chat:
         following = found[limit - 1][0].id if len(found) > limit else None
         return found[:limit], following
 
-    async def read(self, user: User, room_id: RoomId, n: int) -> None:
-        """Note that the user has read the room up to event `n`."""
+    async def read(self, user: User, room_id: RoomId, n: int) -> Marker | None:
+        """Note that the user has read the room up to event `n`; None if that is nothing new."""
         await self.seat(user, room_id)
-        head = await history.head(self._streams, room_id, user.id)
+        position, heads = await history.heads(self._streams, [room_id], user.id)
+        head = heads[room_id]
         n = min(n, head.n)
-        if n > head.read_id:
-            messages = await self._messages_up_to(room_id, n)
-            await store.run(rooms.mark_read, user.id, room_id, n, messages)
-            await self._streams.mark(room_id, user.id, n, messages)
+        if n <= head.read_id:
+            return None
+        messages = await self._messages_up_to(room_id, n)
+        await store.run(mentions.read, user.id, room_id, n, messages)
+        await self._streams.mark(room_id, user.id, n, messages)
+        unread = max(0, head.messages - messages)
+        left = await self._unread.count(user.id, {room_id: n} if unread else {}, position)
+        return Marker(room_id, user.id, n, unread, left.get(room_id, 0))
 
     # -- messages
 
@@ -151,37 +155,29 @@ class Chat:
     ) -> Posted:
         """Send a message, once, however often this is called with one `client_id`.
 
-        Raises NotAMember, NotFound, IdempotencyMismatch, ValidationFailed, Unavailable.
+        Raises NotAMember, RoomArchived, NotFound, IdempotencyMismatch, ValidationFailed,
+        Unavailable.
         """
-        await self.seat(user, room_id)
+        await self.seats.writer(user, room_id)
         if reply_to is not None:
             await self._message(room_id, reply_to, "reply_to")
+        content = await self.mentions.content(room_id, body)
         message = Message(
-            id=0, room_id=room_id, author=user, body=body, html=markup.render(body),
+            id=0, room_id=room_id, author=user, body=body, html=content.html,
             created_at=events.now(), client_id=client_id, reply_to=reply_to,
+            mentions=content.mentions,
         )  # fmt: skip
-        sent_ms = None if client_id is None else sends.made_ms(client_id)
         draft = Draft(
-            room_id=room_id,
-            author_id=user.id,
-            type="message",
-            rest=events.unnumbered(message),
-            key=stream.random_key() if client_id is None else client_id,
-            key_ttl_s=stream.OWN_KEY_TTL_S if client_id is None else stream.SENT_TTL_S,
-            digest=sends.digest(body, reply_to),
-            sent_ms=sent_ms,
-        )
-        if client_id is not None and sent_ms is None:
-            earlier = await self._sent_earlier(draft)
-            if earlier is not None:
-                return earlier
-        return await self._append(draft)
+            room_id=room_id, author_id=user.id, type="message",
+            rest=events.unnumbered(message), key="", digest=sends.digest(body, reply_to),
+        )  # fmt: skip
+        return await self.posts.send(draft, client_id)
 
     async def message(self, user: User, room_id: RoomId, n: int) -> bytes:
-        """Return one message's JSON. Raises NotFound."""
+        """Return one message's JSON, as it stands. Raises NotFound."""
         await self.seat(user, room_id)
-        found = await history.event(self._streams, room_id, n)
-        if found is None or found.type != "message":
+        found = await history.message(self._streams, room_id, n)
+        if found is None:
             raise errors.NotFound
         return found.data
 
@@ -205,53 +201,7 @@ class Chat:
 
     async def seat(self, user: User, room_id: RoomId) -> RoomRow:
         """Return the room that a member is in. Raises NotAMember, or NotFound if it is hidden."""
-        row = await self._seats.get(
-            (user.id, room_id), partial(store.run, rooms.room, user.id, room_id)
-        )
-        if row is None:
-            raise errors.NotFound
-        if row.role is None:
-            raise errors.NotAMember
-        return row
-
-    async def _append(self, draft: Draft) -> Posted:
-        appended = await self._streams.append(draft)
-        if appended.outcome == "unseeded":
-            await history.seed(self._streams, draft.room_id)
-            appended = await self._streams.append(draft)
-        if appended.outcome == "unsure":
-            earlier = await self._sent_earlier(draft)
-            if earlier is not None:
-                return earlier
-            draft = dataclasses.replace(draft, sent_ms=None)
-            appended = await self._streams.append(draft)
-        if self._acks is not None:
-            await self._acks.stored(draft, appended)
-        if appended.outcome == "new":
-            metrics.POSTED.inc()
-            return Posted(events.numbered(appended.n, draft.rest), new=True)
-        if appended.outcome == "again":
-            if appended.digest != draft.digest:
-                raise errors.IdempotencyMismatch(field="client_id")
-            metrics.REPEATED.inc()
-            data = appended.data
-            if data is None:  # trimmed from Redis, so it is in SQL
-                found = await store.run(archive.event, draft.room_id, appended.n)
-                data = None if found is None else found.data
-            if data is not None:
-                return Posted(data, new=False)
-        # `full`, or a Redis that is emptied as fast as it is seeded
-        raise errors.Unavailable("The archive is too far behind.", retry_after_s=RETRY_S)
-
-    async def _sent_earlier(self, draft: Draft) -> Posted | None:
-        found = await store.run(archive.sent, draft.room_id, draft.author_id, draft.key)
-        if found is None:
-            return None
-        message = _decode_message(found.data)
-        if sends.digest(message.body, message.reply_to) != draft.digest:
-            raise errors.IdempotencyMismatch(field="client_id")
-        metrics.REPEATED.inc()
-        return Posted(found.data, new=False)
+        return await self.seats.seat(user, room_id)
 
     async def _tell(self, event: MemberEvent, type_: str, ticket: str) -> int:
         """Put a membership's change on the room's log, once; return its number."""
@@ -259,7 +209,7 @@ class Chat:
             room_id=event.room_id, author_id=event.user.id, type=type_,
             rest=events.unnumbered(event), key=ticket, digest="",
         )  # fmt: skip
-        posted = await self._append(draft)
+        posted = await self.posts.append(draft)
         return _decode_member(posted.data).id
 
     async def _message(self, room_id: RoomId, n: int, field: str) -> Event:
@@ -277,18 +227,8 @@ class Chat:
         archived = await store.run(archive.event, room_id, n)
         return head.messages if archived is None else archived.messages
 
-    # -- what the feed says
 
-    def _hear(self, entries: list[tuple[int, Event | Control]]) -> None:
-        for _, entry in entries:
-            if isinstance(entry, Event) and entry.type.startswith("member."):
-                self._seats.discard((_decode_member(entry.data).user.id, entry.room_id))
-
-    def _forget(self, _: Position) -> None:
-        self._seats.clear()
-
-
-def _room(row: RoomRow, head: Head) -> Room:
+def _room(row: RoomRow, head: Head, peer: User | None = None) -> Room:
     # Redis knows of the user's own sends at once, SQL of all that was marked: the later counts.
     read = max((head.read_id, head.read_messages), (row.read_id, row.read_messages))
     joined = row.role is not None
@@ -304,4 +244,6 @@ def _room(row: RoomRow, head: Head) -> Room:
         last_id=head.n,
         read_id=read[0] if joined else 0,
         unread=max(0, head.messages - read[1]) if joined else 0,
+        archived=row.archived,
+        peer=peer,
     )

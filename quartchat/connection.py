@@ -20,7 +20,7 @@ from quart.utils import encode_headers
 from quart.wrappers.response import DataBody
 from werkzeug.datastructures import Headers
 
-from quartchat import fastlane
+from quartchat import exchange
 from quartchat.routes.events import EventStream
 from quartchat.routes.http import BODY_READ
 from quartchat.stepping import Suspended, step
@@ -62,9 +62,15 @@ class Connection(ASGIHTTPConnection):
         who has sent a whole request is not listened to any more, except by a stream.
         """
         self._request = request = self._create_request_from_scope(send)
-        self._listening = step(self._listen(request, receive))
-        if self._listening is None:
-            return  # the client is gone already
+        plain = exchange.of(send)
+        body = None if plain is None else plain.whole_body()
+        if body is not None:
+            request.body.set_result(body)
+            cast("dict[str, Any]", self.scope)[BODY_READ] = True
+        else:
+            self._listening = step(self._listen(request, receive))
+            if self._listening is None:
+                return  # the client is gone already
         self._handler = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             if BODY_READ not in self.scope:
@@ -151,17 +157,18 @@ class Connection(ASGIHTTPConnection):
 
         False if it went away before.
         """
-        listening = fastlane.listen(send, self._gone)
+        plain = exchange.of(send)
         kept = {}
-        if listening is None:
+        if plain is None:
             self._keep_listening()
             kept = {"body": self._request.body} if self._request else {}  # where it writes to
         else:
+            plain.on_gone = self._gone
             self._stop_listening()
         if self._request is not None:
             self._request.__dict__.clear()
             self._request.__dict__.update(kept)
-        return listening is not False
+        return plain is None or not plain.gone
 
 
 class _Handler:
@@ -205,7 +212,7 @@ class Proxies:
     def see_through(self, scope: dict[str, Any]) -> dict[str, Any]:
         """Return the scope as the outermost trusted proxy saw it."""
         client = scope.get("client")
-        if client is None or not self._trusts(client[0]):
+        if client is None or not (self._all or self._networks) or not self._trusts(client[0]):
             return scope
         headers: RawHeaders = scope["headers"]
         seen = dict(scope)

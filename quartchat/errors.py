@@ -9,12 +9,17 @@ the status number; one handler in `app` turns any of these into a problem docume
     │   └── InvalidCredentials  401 invalid_credentials
     ├── Forbidden               403 forbidden
     │   ├── NotAMember          403 not_a_member
+    │   ├── Banned              403 banned
+    │   ├── RoomArchived        403 room_archived
     │   └── CrossOrigin         403 cross_origin
     ├── NotFound                404 not_found
     ├── UnsupportedMediaType    415 unsupported_media_type
     ├── Conflict
     │   ├── UsernameTaken       409 username_taken
-    │   └── RoomNameTaken       409 room_name_taken
+    │   ├── RoomNameTaken       409 room_name_taken
+    │   ├── LastOwner           409 last_owner
+    │   ├── AlreadyMember       409 already_member
+    │   └── TooManyReactions    409 too_many_reactions
     ├── ValidationFailed        422 validation_failed
     │   └── IdempotencyMismatch 422 idempotency_mismatch
     ├── RateLimited             429 rate_limited
@@ -70,6 +75,18 @@ class NotAMember(Forbidden):
     status, code, title = 403, "not_a_member", "Join the room first."
 
 
+class Banned(Forbidden):
+    """The room keeps this person out."""
+
+    status, code, title = 403, "banned", "You are banned from this room."
+
+
+class RoomArchived(Forbidden):
+    """The room may be read, and nobody writes in it; what is deleted is deleted there, too."""
+
+    status, code, title = 403, "room_archived", "The room is archived."
+
+
 class CrossOrigin(Forbidden):
     """An unsafe request that another site's page made."""
 
@@ -98,6 +115,24 @@ class RoomNameTaken(ChatError):
     """Another public room has this name, whatever the case."""
 
     status, code, title = 409, "room_name_taken", "A public room with this name exists."
+
+
+class LastOwner(ChatError):
+    """Nobody would be left who may do everything."""
+
+    status, code, title = 409, "last_owner", "A room needs an owner; name another one first."
+
+
+class AlreadyMember(ChatError):
+    """Who is invited is in the room."""
+
+    status, code, title = 409, "already_member", "This person is in the room."
+
+
+class TooManyReactions(ChatError):
+    """The message has as many different emoji, or as many reactions, as it may have."""
+
+    status, code, title = 409, "too_many_reactions", "This message has all the reactions it can."
 
 
 class ValidationFailed(ChatError):

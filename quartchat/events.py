@@ -71,10 +71,14 @@ class Message(msgspec.Struct, frozen=True):
     client_id: str | None = None
     reply_to: int | None = None
     reactions: list[Reaction] = []
+    mentions: list[UserId] = []
 
 
 class Room(msgspec.Struct, frozen=True):
-    """A room as the caller sees it; `unread` counts messages after `read_id`."""
+    """A room as the caller sees it; `unread` counts messages after `read_id`.
+
+    `mentions` counts those of them that mention the caller, up to 100.
+    """
 
     id: RoomId
     name: str
@@ -87,6 +91,9 @@ class Room(msgspec.Struct, frozen=True):
     last_id: int
     read_id: int
     unread: int
+    mentions: int = 0
+    archived: bool = False
+    peer: User | None = None  # of a direct room: the other one
 
 
 class MemberEvent(msgspec.Struct, frozen=True):
@@ -98,6 +105,52 @@ class MemberEvent(msgspec.Struct, frozen=True):
     role: Role
 
 
+class RoomState(msgspec.Struct, frozen=True):
+    """What a room's settings are now."""
+
+    name: str
+    topic: str
+    visibility: Visibility
+    archived: bool
+
+
+class RoomEvent(msgspec.Struct, frozen=True):
+    """Data of `room.update`."""
+
+    id: int
+    room_id: RoomId
+    room: RoomState
+
+
+class RoomSummary(msgspec.Struct, frozen=True):
+    """A room as somebody sees it who is not in it yet, and may come in."""
+
+    id: RoomId
+    name: str
+    topic: str
+    member_count: int
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """Who asks whom into which room."""
+
+    id: int
+    room: RoomSummary
+    inviter: User
+    invitee: User
+    created_at: str
+
+
+class ReactionEvent(msgspec.Struct, frozen=True):
+    """Data of `reaction.add` and `reaction.remove`: who, and which message."""
+
+    id: int
+    room_id: RoomId
+    message_id: int
+    emoji: str
+    user: User
+
+
 class Event(msgspec.Struct, frozen=True):
     """One numbered event of a room; `data` is its JSON object on one line."""
 
@@ -107,6 +160,10 @@ class Event(msgspec.Struct, frozen=True):
     data: bytes
     feed: FeedId = FeedId(0)  # 0 where the source does not say
     messages: int = 0  # messages in the room up to and with this event
+    # Of a message's change, on its way into the archive: what the message is after it, where
+    # `data` does not say, and the `client_id` of the change.
+    state: bytes = b""
+    key: str | None = None
 
 
 class Control(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,12 +173,14 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     `room_id`); who has seen a number above `n` must read the history anew.
     """
 
-    kind: Literal["session", "room", "lost"]
-    user_id: UserId
+    kind: Literal["session", "user", "room", "gone", "notice", "lost"]
+    user_id: UserId  # `user`: whose name is another now
     session: str | None = None  # `session`: the hash of the secret that is no longer good
-    room_id: RoomId | None = None  # `room`: one that the user made and is in
+    room_id: RoomId | None = None  # `room`: one that the user made and is in; `gone`: no more
     n: int = 0  # `lost`: the room's last number now
     raised: bool = False  # `lost`: SQL held more than Redis, and that was put back
+    event: str = ""  # `notice`: an event without a number, for the user's streams of all rooms
+    data: str = ""  # its JSON
     feed: FeedId = FeedId(0)
 
 
@@ -130,15 +189,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def unnumbered(struct: Message | MemberEvent) -> bytes:
+def unnumbered(struct: Message | MemberEvent | ReactionEvent | RoomEvent) -> bytes:
     """Encode an event's JSON after its `id`: what follows `{"id":42`."""
-    # Both structs put `id` first and are encoded here with id 0.
+    # All of them put `id` first and are encoded here with id 0.
     return _encode(struct).removeprefix(b'{"id":0')
 
 
 def numbered(n: int, rest: bytes) -> bytes:
-    """Put an event's JSON together; the Lua script does the same."""
-    return b'{"id":%d' % n + rest
+    """Put an event's JSON together; the Lua script does the same.
+
+    An edit or a deletion is whole already: its `id` is the message's.
+    """
+    return rest if rest.startswith(b"{") else b'{"id":%d' % n + rest
 
 
 def pack(entry_id: bytes | str) -> FeedId:

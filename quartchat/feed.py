@@ -9,11 +9,13 @@ from time import monotonic
 
 import structlog
 
-from quartchat import events, metrics, redis_client, stream, tasks
-from quartchat.events import Control, Event, Position
-from quartchat.stream import Lane, Streams
+from quartchat import events, group, metrics, redis_client, tasks
+from quartchat.events import Control, Event, FeedId, Position
+from quartchat.group import Lane
+from quartchat.signals import Signal
+from quartchat.stream import Streams
 
-FRESH_S = 2 * stream.BLOCK_S  # without a reply for so long, caches are not trusted
+FRESH_S = 2 * group.BLOCK_S  # without a reply for so long, caches are not trusted
 PACE_S = 0.01  # between reads that bring entries, where they come that fast
 REACH_S = 5.0  # how long a cursor of another process may be ahead of this one
 
@@ -34,6 +36,9 @@ class Feed:
         self._streams = streams
         self._listeners: list[Listener] = []
         self._on_gap: list[Callable[[Position], None]] = []
+        self._signalled: list[Callable[[list[Signal]], None]] = []
+        self._on_missed: list[Callable[[], None]] = []
+        self._signals: dict[int, FeedId] = {}  # per partition, up to where they were heard
         self._lanes = dict.fromkeys(streams.lanes, 0.0)  # when each was last heard
         self._heard = 0.0  # and the one that is silent for longest
         self._moved = asyncio.Event()
@@ -53,6 +58,13 @@ class Feed:
         """
         self._listeners.append(listener)
         self._on_gap.append(on_gap)
+
+    def listen_to_signals(
+        self, listener: Callable[[list[Signal]], None], on_missed: Callable[[], None]
+    ) -> None:
+        """Call `listener` with signals, and `on_missed` after some may have been missed."""
+        self._signalled.append(listener)
+        self._on_missed.append(on_missed)
 
     def start(self) -> None:
         """Begin at the feed's present end, once Redis answers."""
@@ -95,13 +107,15 @@ class Feed:
                 brought = self._lanes[lane] if news else brought
 
     async def _read(self, lane: Lane) -> bool:
-        entries = await self._streams.tail(self.position, lane)
+        entries, signals = await self._streams.tail(self.position, self._signals, lane)
+        for signalled in self._signalled if signals else ():
+            signalled(signals)
         # This process itself may have slept: then what came may lie behind a cut.
         if self._was_silent(lane) and await self._check_gap(lane):
             return False
         self._hear(lane)
         if not entries:
-            return False
+            return bool(signals)
         for listener in self._listeners:
             listener(entries)
         self.position = advance(self.position, entries)
@@ -124,6 +138,7 @@ class Feed:
         async with self._beginning:  # of all lanes, one finds out where to begin
             if not self.position:
                 self._begin(await self._streams.position())
+        await self._find_signals(lane)
         found = dict(enumerate(self.position))
         gap = False
         for partition, last in zip(lane, await self._streams.position(lane), strict=True):
@@ -144,6 +159,18 @@ class Feed:
             lanes = enumerate(self.position)  # other lanes went on meanwhile
             self._begin(tuple(found[p] if p in lane else now for p, now in lanes))
         return gap
+
+    async def _find_signals(self, lane: Lane) -> None:
+        """Begin at the present end of the signals, or go on if none were lost meanwhile."""
+        missed = False
+        for partition in lane:
+            first, last = await self._streams.live.ends(partition)
+            heard = self._signals.setdefault(partition, last)
+            if last < heard or heard < first:  # an emptied Redis; or cut, perhaps past us
+                self._signals[partition] = last
+                missed = True
+        for on_missed in self._on_missed if missed else ():
+            on_missed()
 
     def _begin(self, position: Position) -> None:
         self.position = position

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from time import perf_counter
 from typing import TypeVar
 
@@ -67,6 +67,10 @@ class Flush:
         self._feeds[room_id].discard(reader)
         if not self._feeds[room_id]:
             del self._feeds[room_id]
+
+    def feeds(self, room_id: RoomId) -> Collection[FeedReader]:
+        """Return the readers of all rooms that are live, and in this room."""
+        return self._feeds.get(room_id, ())
 
     def begin(self, position: Position) -> None:
         """Start the log anew at a position; what lies before it may have been missed."""

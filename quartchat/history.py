@@ -3,17 +3,24 @@
 Redis holds a room's newest events without a hole, SQL holds at least all that Redis has
 trimmed. So whoever reads Redis first, and asks SQL only for what lies below what was
 found there, misses nothing, whatever is archived or trimmed in between.
+
+Events are the log as it was; messages and pages of them are its fold. SQL holds messages
+as far as it is archived, and Redis holds each changed one as it stands until SQL has all
+of its changes and the last one is out of the room's window.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import msgspec
 import structlog
 
-from quartchat import metrics, store
+from quartchat import fold, metrics, store
 from quartchat.events import NEVER, NOBODY, Event, FeedId, Position, RoomId, UserId
 from quartchat.recent import fitting
-from quartchat.records import Head
+from quartchat.records import Head, Standing
+from quartchat.store import changes
 from quartchat.store import events as archive
 from quartchat.stream import Streams
 
@@ -46,11 +53,29 @@ async def after(streams: Streams, room_id: RoomId, n: int, limit: int) -> list[E
 
 
 async def event(streams: Streams, room_id: RoomId, n: int) -> Event | None:
-    """Return one event, or None."""
+    """Return one event as it was, or None."""
     found = await streams.read(room_id, n - 1, 1)
     if found and found[0].n == n:
         return found[0]
     return await store.run(archive.event, room_id, n)
+
+
+async def message(streams: Streams, room_id: RoomId, n: int) -> Standing | None:
+    """Return one message as it stands, or None.
+
+    Redis is asked for changes first. What it has forgotten by then, SQL knows; what comes
+    after that is for the caller's append to find out.
+    """
+    forgotten, changed = await streams.states(room_id, [n])
+    if n in changed:
+        return changed[n]
+    found = await streams.read(room_id, n - 1, 1)
+    held = found[0] if found and found[0].n == n else None
+    if held is None:
+        held = await store.run(archive.message, room_id, n)
+    if held is None or held.type != "message":
+        return None
+    return Standing(held.data, b"", forgotten)
 
 
 async def head(streams: Streams, room_id: RoomId, user_id: UserId = NOBODY) -> Head:
@@ -82,7 +107,10 @@ async def seed(streams: Streams, room_id: RoomId) -> None:
         log.error("redis_lost_events", room=room_id, after=gap, up_to=n)
         metrics.RESTORED.inc(n - gap)
         lost = await store.run(archive.after, room_id, gap, RESTORE)
-        await streams.seed(room_id, n, messages, lost, tell=True)
+        ids = {id_ for event in lost if (id_ := fold.about(event)) is not None}
+        rows = await store.run(changes.latest, [(room_id, id_) for id_ in ids])
+        changed = [(row.about, row.n, row.data) for row in rows]
+        await streams.seed(room_id, n, messages, lost, changed, tell=True)
 
 
 async def page_before(streams: Streams, room_id: RoomId, n: int | None, limit: int) -> Page:
@@ -115,13 +143,14 @@ async def _before(streams: Streams, room_id: RoomId, n: int | None, limit: int) 
     messages: list[Event] = []
     count = max(limit, READ)
     while len(messages) < limit:
-        found = await streams.read_back(room_id, n, count)
+        forgotten, found = await streams.look_back(room_id, n, count)
         messages += (event for event in found if event.type == "message")
         n = found[-1].n if found else n
         wanted = limit - len(messages)
         if len(found) < count:  # Redis has nothing below n: the rest is archived
             if wanted > 0:
-                messages += await store.run(archive.messages_before, room_id, n, wanted)
+                query = partial(archive.messages_before, room_id, n, wanted)
+                messages += await _archived(streams, room_id, forgotten, query)
             break
     return messages[:limit]
 
@@ -130,17 +159,38 @@ async def _after(streams: Streams, room_id: RoomId, n: int, limit: int) -> list[
     messages: list[Event] = []
     count = max(limit, READ)
     while len(messages) < limit:
-        found = await streams.read(room_id, n, count)
+        forgotten, found = await streams.look(room_id, n, count)
         if not found or found[0].n > n + 1:
             # What lies between n and the first entry is archived; with no entry, all is.
             below = found[0].n if found else NEVER
             wanted = limit - len(messages)
-            messages += await store.run(archive.messages_after, room_id, n, below, wanted)
+            query = partial(archive.messages_after, room_id, n, below, wanted)
+            messages += await _archived(streams, room_id, forgotten, query)
         messages += (event for event in found if event.type == "message")
         if len(found) < count:
             break
         n = found[-1].n
     return messages[:limit]
+
+
+async def _archived(
+    streams: Streams, room_id: RoomId, forgotten: bytes, query: Callable[[], list[Event]]
+) -> list[Event]:
+    """Return messages of SQL with what Redis knows of their changes.
+
+    Redis had forgotten changes up to `forgotten` before SQL was asked. If it has forgotten
+    more meanwhile, those may be missing from both answers, and SQL is asked again.
+    """
+    while True:
+        rows = await store.run(query)
+        now, changed = await streams.states(room_id, [row.n for row in rows])
+        if now == forgotten or not rows:
+            break
+        forgotten = now
+    return [
+        msgspec.structs.replace(row, data=changed[row.n].data) if row.n in changed else row
+        for row in rows
+    ]
 
 
 async def feed_page(

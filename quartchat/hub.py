@@ -9,19 +9,18 @@ finishes that write and catches up again. A live, a resuming and a slow reader a
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from time import monotonic
 
 import msgspec
 import structlog
 
-from quartchat import errors, history, losses, metrics, redis_client, sse, store, tasks
+from quartchat import errors, losses, metrics, redis_client, sse, store, tasks
 from quartchat.beats import Beats
 from quartchat.config import Config
 from quartchat.events import (
     NEVER,
-    NOBODY,
     Control,
     Event,
     FeedId,
@@ -32,7 +31,10 @@ from quartchat.events import (
 )
 from quartchat.feed import Feed
 from quartchat.flush import Flush, in_turns
+from quartchat.heads import Heads
+from quartchat.herald import Herald
 from quartchat.pages import Pages
+from quartchat.presence import Presence
 from quartchat.readers import FeedReader, Reader, RoomReader, notice_frame
 from quartchat.recent import Recent
 from quartchat.store import accounts, rooms
@@ -60,10 +62,10 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._rooms: dict[RoomId, set[RoomReader]] = {}
-        # Rooms whose head Redis was asked for, and the feed's end at that moment.
-        self._known: dict[RoomId, FeedId] = {}
-        self._asking: dict[RoomId, asyncio.Task[None]] = {}
+        self._heads = Heads(streams, self.recent)
         self._flush = Flush(self.recent, self._rooms, self._readers)
+        self._herald = Herald(self._rooms, self._users, self._flush.feeds)
+        self.presence = Presence(streams, feed)
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._pages = Pages(streams)
         self._beats = Beats(config.heartbeat_s, config.stream_lifetime_s)
@@ -72,10 +74,13 @@ class Hub:
         self._gaps = 0  # in what this process heard of the feed
         self._rechecking: asyncio.Task[None] | None = None
         feed.listen(self.publish, self._begin)
+        feed.listen_to_signals(self._herald.take, self._herald.missed)
 
     def start(self) -> None:
         """Begin to flush and to beat."""
         self._spawn(self._flush.run())
+        self._spawn(self._herald.run())
+        self._spawn(self.presence.run())
         self._spawn(self._beat_for_ever())
 
     async def drain(self, grace_s: float) -> None:
@@ -90,6 +95,7 @@ class Hub:
     async def stop(self) -> None:
         """End the hub's own tasks."""
         await tasks.end(*self._tasks)
+        await self.presence.stop()
 
     # -- opening and closing
 
@@ -131,7 +137,10 @@ class Hub:
             raise errors.Unauthenticated
 
     def _attach(self, reader: Reader) -> None:
+        if reader.user_id not in self._users:
+            self.presence.came(reader.user_id)
         self._users.setdefault(reader.user_id, set()).add(reader)
+        self._herald.begin(reader)
         self._empty.clear()
         if isinstance(reader, RoomReader):
             self._rooms.setdefault(reader.room_id, set()).add(reader)
@@ -147,6 +156,7 @@ class Hub:
         mine.discard(reader)
         if not mine:
             del self._users[reader.user_id]
+            self.presence.went(reader.user_id)
             if not self._users:
                 self._empty.set()
         if isinstance(reader, RoomReader):
@@ -155,7 +165,7 @@ class Hub:
             if not here:
                 del self._rooms[reader.room_id]
                 self.recent.unwatch(reader.room_id)
-                self._known.pop(reader.room_id, None)
+                self._heads.forget(reader.room_id)
         self._beats.discard(reader)
         metrics.STREAMS.dec()
 
@@ -164,30 +174,15 @@ class Hub:
     def live(self, reader: Reader) -> None:
         """Write to a reader from now on."""
         self._flush.live(reader)
+        self._herald.live(reader)
 
     async def head(self, room_id: RoomId, *, fresh: bool = False) -> tuple[int, FeedId]:
-        """Return a room's last number, and the end of the feed when Redis was asked for it.
+        """Return a room's last number, and the end of the feed when Redis was asked for it."""
+        return await self._heads.of(room_id, fresh=fresh), self._heads.asked(room_id)
 
-        `fresh`: ask again, also if it seems known.
-        """
-        if fresh:
-            await self._ask(room_id)
-        elif room_id not in self._known:  # one asks for all who come at once
-            if room_id not in self._asking:
-                self._asking[room_id] = asyncio.create_task(self._ask(room_id))
-                self._asking[room_id].add_done_callback(lambda _: self._asking.pop(room_id))
-            await asyncio.shield(self._asking[room_id])
-        return self.recent.heads.get(room_id, 0), self._known.get(room_id, FeedId(0))
-
-    async def _ask(self, room_id: RoomId) -> None:
-        position, heads = await history.heads(self.streams, [room_id], NOBODY)
-        if room_id in self._rooms:  # watched: everything after this number comes by the feed
-            self.recent.watch(room_id, heads[room_id].n)
-            self._known[room_id] = position[self.streams.partition(room_id)]
-
-    async def page(self, room_id: RoomId, after: int) -> list[tuple[int, bytes]]:
-        """Return (number, frame) of a room's events after a number, from Redis or SQL."""
-        return await self._pages.after(room_id, after)
+    async def page(self, room_id: RoomId, after: int) -> tuple[FeedId, list[tuple[int, bytes]]]:
+        """Return a room's events after a number, from Redis or SQL: see `Pages`."""
+        return await self._pages.after(room_id, after, self._heads.asked(room_id))
 
     async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
         """Return a user's rooms, each with the number of the event of the joining."""
@@ -264,22 +259,41 @@ class Hub:
     def _control(self, control: Control) -> None:
         mine = self._users.get(control.user_id, ())
         if control.kind == "session" and control.session is not None:
-            self._ended[control.session] = None
-            if len(self._ended) > ENDED:
-                self._ended.popitem(last=False)
-            for reader in mine:
-                if reader.session == control.session:
-                    reader.close(notice_frame("session.revoked", {}))
+            self._end_session(control.session, mine)
         elif control.kind == "room" and control.room_id is not None:
             for reader in mine:
                 self._add(reader, control.room_id, 0)
                 reader.notify(notice_frame("room.added", {"room_id": control.room_id}))
+        elif control.kind == "gone" and control.room_id is not None:
+            self._gone(control.room_id)
+        elif control.kind == "notice":
+            frame = sse.frame(control.event, control.data.encode())
+            for reader in [reader for reader in mine if isinstance(reader, FeedReader)]:
+                reader.notify(frame)
         elif control.kind == "lost":
             self._pages.clear()
             losses.tell(control, self.recent, self._rooms, self._readers())
 
+    def _end_session(self, session: str, mine: Iterable[Reader]) -> None:
+        self._ended[session] = None
+        if len(self._ended) > ENDED:
+            self._ended.popitem(last=False)
+        for reader in mine:
+            if reader.session == session:
+                reader.close(notice_frame("session.revoked", {}))
+
+    def _gone(self, room_id: RoomId) -> None:
+        """Take a removed room from every stream."""
+        for reader in self._readers():
+            if isinstance(reader, FeedReader) and room_id not in reader.joined:
+                reader.change(room_id, None)  # it may be asking SQL for its rooms
+            else:
+                self._remove(reader, room_id)
+
     def _member(self, event: Event) -> None:
         user_id = _decode_member(event.data).user.id
+        if event.type == "member.join" and user_id in self._users:
+            self.presence.joined(user_id, event.room_id)
         for reader in list(self._users.get(user_id, ())):
             if event.type == "member.join":
                 self._add(reader, event.room_id, event.n)

@@ -29,7 +29,7 @@ def tell(
     # What the feed brought counts, not what Redis was asked for: that may be of the new reign.
     changed = recent.rewind(room_id, n) > n or control.raised
     for reader in list(rooms.get(room_id, ())):
-        if reader.cursor > n and reader.since < control.feed:
+        if reader.stood(control.feed) > n:
             reader.close(reset_frame(room_id, n, REASON))  # and it comes back with no cursor ahead
         elif changed:
             reader.hand_back()  # what SQL gave back did not come by the feed

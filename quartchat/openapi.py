@@ -14,8 +14,17 @@ from quart_schema.openapi import (
 from werkzeug.routing import BaseConverter
 
 from quartchat import __version__
-from quartchat.events import MemberEvent, Message, RoomId
+from quartchat.events import (
+    MemberEvent,
+    Message,
+    ReactionEvent,
+    RoomEvent,
+    RoomId,
+    RoomSummary,
+    User,
+)
 from quartchat.routes.http import MAX_ID, NumberConverter
+from quartchat.signals import Marker, Missed, Presence, Typing
 
 DESCRIPTION = """
 Real-time chat: REST in, Server-Sent Events out.
@@ -24,7 +33,9 @@ Sign in with the cookie of `POST /api/login`, or with `Authorization: Bearer <to
 Errors are RFC 9457 `application/problem+json` with a stable `code`.
 
 A room's events are numbered 1, 2, 3, … without a hole; a message's `id` is the number of
-the event that made it. Give each send a `client_id`: sending it again is then safe, however
+the event that made it. Edits, deletions and reactions are events of their own: the `id` in the
+data of `message.update` and `message.delete` is the message's, the stream's `id:` the event's.
+Give each send a `client_id`: sending it again is then safe, however
 late, and answers 200 with the first answer's body.
 """
 
@@ -85,9 +96,17 @@ class RoomRemoved(msgspec.Struct):
 
 
 class RoomAdded(msgspec.Struct):
-    """The caller made this room, perhaps in another tab."""
+    """The caller is in this room from now on: made in another tab, or somebody's direct room."""
 
     room_id: RoomId
+
+
+class Invited(msgspec.Struct):
+    """Somebody invites the caller into a room; `id` is the invitation's."""
+
+    id: int
+    room: RoomSummary
+    inviter: User
 
 
 class SessionRevoked(msgspec.Struct):
@@ -103,10 +122,21 @@ EVENTS: dict[str, tuple[type, bool, str]] = {
     "ready": (Ready, False, "room"),
     "ready (all rooms)": (ReadyAll, False, "all"),
     "message": (Message, True, "both"),
+    "message.update": (Message, True, "both"),
+    "message.delete": (Message, True, "both"),
+    "reaction.add": (ReactionEvent, True, "both"),
+    "reaction.remove": (ReactionEvent, True, "both"),
     "member.join": (MemberEvent, True, "both"),
     "member.leave": (MemberEvent, True, "both"),
+    "member.update": (MemberEvent, True, "both"),
+    "room.update": (RoomEvent, True, "both"),
+    "typing": (Typing, False, "both"),
+    "presence": (Presence, False, "both"),
+    "read": (Marker, False, "both"),
+    "missed": (Missed, False, "both"),
     "heartbeat": (Heartbeat, False, "both"),
     "reset": (Reset, False, "both"),
+    "invitation": (Invited, False, "all"),
     "room.added": (RoomAdded, False, "all"),
     "room.removed": (RoomRemoved, False, "both"),
     "session.revoked": (SessionRevoked, False, "both"),
@@ -129,8 +159,19 @@ STREAMS = {"/api/chat/rooms/{room}/events": "room", "/api/chat/events": "all"}
 NO_CONTENT = {
     ("/api/logout", "post"),
     ("/api/tokens/{token}", "delete"),
+    ("/api/me", "delete"),
+    ("/api/me/password", "put"),
+    ("/api/chat/rooms/{room}", "delete"),
+    ("/api/chat/rooms/{room}/members/{user}", "delete"),
+    ("/api/chat/rooms/{room}/bans/{user}", "put"),
+    ("/api/chat/rooms/{room}/bans/{user}", "delete"),
+    ("/api/chat/rooms/{room}/link", "delete"),
+    ("/api/chat/invitations/{invitation}", "delete"),
+    ("/api/sessions/{session}", "delete"),
     ("/api/chat/rooms/{room}/leave", "post"),
     ("/api/chat/rooms/{room}/read", "post"),
+    ("/api/chat/rooms/{room}/typing", "post"),
+    ("/api/chat/rooms/{room}/messages/{message}", "delete"),
 }
 PROBLEM = {
     "description": "An error; `code` says which.",

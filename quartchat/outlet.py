@@ -21,7 +21,7 @@ class StalledError(TimeoutError):
 
 
 class Lane(Protocol):
-    """A shorter way for chunks, see `fastlane`."""
+    """A shorter way for chunks, see `exchange`."""
 
     def write(self, chunk: bytes) -> bool:
         """Write a chunk; False if `drain` must be awaited. May raise."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from quartchat import events, fastlane, history, metrics, redis_client, sse, store, tasks
+from quartchat import events, exchange, history, metrics, redis_client, sse, store, tasks
 from quartchat.events import FeedId, Position, RoomId, UserId
 from quartchat.outlet import Outlet, Send, StalledError
 from quartchat.recent import Recent, feed_frame, fitting
@@ -39,8 +39,11 @@ class Home(Protocol):
     async def head(self, room_id: RoomId, *, fresh: bool = False) -> tuple[int, FeedId]:
         """Return a room's last number, and the end of the feed when Redis was asked for it."""
 
-    async def page(self, room_id: RoomId, after: int) -> list[tuple[int, bytes]]:
-        """Return (number, frame) of a room's events after a number, from Redis or SQL."""
+    async def page(self, room_id: RoomId, after: int) -> tuple[FeedId, list[tuple[int, bytes]]]:
+        """Return (number, frame) of a room's events after a number, from Redis or SQL.
+
+        With them a place that the feed's end had passed when they were read.
+        """
 
     async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
         """Return a user's rooms, each with the number of the event of the joining."""
@@ -53,8 +56,8 @@ class Reader:
     """One open stream of one session."""
 
     __slots__ = (
-        "_farewell", "_home", "_notices", "_out", "_parked", "ends", "is_live", "seq", "session",
-        "slot", "user_id",
+        "_farewell", "_home", "_notices", "_out", "_parked", "ends", "heard", "is_live", "seq",
+        "session", "slot", "user_id",
     )  # fmt: skip
 
     def __init__(self, home: Home, session: str, user_id: UserId) -> None:
@@ -63,6 +66,7 @@ class Reader:
         self.ends = float("inf")  # on the monotonic clock
         self.slot = 0  # in the hub's timer wheel
         self.seq = 0  # of the log when it went live
+        self.heard = 0  # the last round of signals that it has had, see `herald`
         self.is_live = False  # whether the hub writes to it
         self._home = home
         self._out: Outlet | None = None
@@ -83,7 +87,7 @@ class Reader:
         out = None
         try:
             await send(start)
-            self._out = out = Outlet(send, fastlane.find(send))
+            self._out = out = Outlet(send, exchange.lane(send))
             await out.put(sse.prelude(random.randint(*RETRY_MS)) + self._opening())  # noqa: S311
             while self._farewell is None:
                 await self._say(out)
@@ -165,29 +169,35 @@ class Reader:
 class RoomReader(Reader):
     """A stream of one room; its cursor is an event number."""
 
-    __slots__ = ("_first", "cursor", "room_id", "since")
+    __slots__ = ("_ahead", "_first", "cursor", "room_id")
 
     def __init__(self, home: Home, session: str, user_id: UserId, room_id: RoomId) -> None:
         super().__init__(home, session, user_id)
         self.room_id = room_id
         self.cursor = 0
-        self.since = FeedId(0)  # the end of the feed when its cursor was compared with the room
+        # Where it stood before it went on by what Redis said when the feed's end was there.
+        self._ahead: tuple[tuple[FeedId, int], ...] = ()
         self._first = b""
+
+    def stood(self, feed: FeedId) -> int:
+        """Return the last number that it may have had before that place of the feed."""
+        return next((n for asked, n in self._ahead if asked >= feed), self.cursor)
 
     async def prepare(self, cursor: str | None) -> None:
         """Take the place that the client asks for; without one, the head."""
-        head, self.since = await self._home.head(self.room_id)
+        head, since = await self._home.head(self.room_id)
         self.cursor, reason = head, None
         if cursor is not None:
             asked = events.parse_number(cursor)
             if asked is not None and asked > head:  # another process may be a moment ahead
-                head, self.since = await self._home.head(self.room_id, fresh=True)
+                head, since = await self._home.head(self.room_id, fresh=True)
             if asked is None:
                 reason = "malformed"
             elif asked > head:
                 self.cursor, reason = head, "ahead"
             else:
                 self.cursor = asked
+        self._ahead = ((since, 0),)  # its cursor was compared with the room
         ready = {"room_id": self.room_id, "last_id": head}
         self._first = sse.frame("ready", _encode(ready))
         if reason is not None:
@@ -203,19 +213,27 @@ class RoomReader(Reader):
             chunk = recent.room_chunk(self.room_id, self.cursor)
             # A chunk of nothing: a page, or Redis asked for the head, was ahead of the feed.
             if chunk is None or chunk[0] == self.cursor:
-                chunk = await self._old_chunk()
-            self.cursor = chunk[0]
-            await out.put(chunk[1])
+                chunk = await self._page()
+            if chunk is not None:
+                self.cursor = chunk[0]
+                await out.put(chunk[1])
 
-    async def _old_chunk(self) -> tuple[int, bytes]:
-        """Return (number reached, frames) of what memory does not hold."""
+    async def _page(self) -> tuple[int, bytes] | None:
+        """Return (number reached, frames) of what follows its cursor, not beyond the head."""
+        asked, page = await self._home.page(self.room_id, self.cursor)
         head = self._home.recent.heads[self.room_id]
-        page = await self._home.page(self.room_id, self.cursor)
+        if head <= self.cursor:
+            return None  # what was there is lost: `losses` says to whom
+        page = [item for item in page if item[0] <= head]
         if not page:  # known to exist, and nowhere to be found: the client must hear of it
             log.error("events_lost", room=self.room_id, after=self.cursor, head=head)
             return head, reset_frame(self.room_id, head, "lost")
-        count = fitting(len(frame) for _, frame in page)
-        return page[count - 1][0], b"".join(frame for _, frame in page[:count])
+        heard = self._home.recent.position[self._home.streams.partition(self.room_id)]
+        self._ahead = tuple(step for step in self._ahead if step[0] > heard)
+        if asked > max(heard, *(feed for feed, _ in self._ahead), 0):
+            self._ahead += ((asked, self.cursor),)
+        page = page[: fitting(len(frame) for _, frame in page)]
+        return page[-1][0], b"".join(frame for _, frame in page)
 
 
 class FeedReader(Reader):

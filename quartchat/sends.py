@@ -5,9 +5,10 @@ import hashlib
 UUID_CHARS = 36
 
 
-def digest(body: str, reply_to: int | None) -> str:
-    """Return what tells one request under a client_id from another."""
-    text = f"{reply_to or ''}:{body}".encode("utf-8", "surrogatepass")
+def digest(body: str, reply_to: int | None, edits: int | None = None) -> str:
+    """Return what tells one request under a client_id from another: a send, or an edit."""
+    place = f"{reply_to or ''}" if edits is None else f"edit {edits}"
+    text = f"{place}:{body}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 

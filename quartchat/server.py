@@ -69,7 +69,7 @@ async def _serve(listener: socket.socket, config: Config) -> None:
     import hypercorn.asyncio  # noqa: PLC0415  (slow, and the signal handlers are in place now)
 
     from quartchat import app as application  # noqa: PLC0415
-    from quartchat import engines, tcp  # noqa: PLC0415
+    from quartchat import engines, http1  # noqa: PLC0415
 
     await engines.check(config.redis_url)
     app = application.create_app(config)
@@ -77,7 +77,7 @@ async def _serve(listener: socket.socket, config: Config) -> None:
     gc.set_threshold(*GC_THRESHOLD)
     gc.enable()
 
-    idle = tcp.install()
+    idle = http1.install()
 
     async def stopped() -> None:
         await stop.wait()

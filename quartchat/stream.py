@@ -6,9 +6,13 @@ ever, and nothing is removed that is not in SQL. It knows nothing of users' righ
     room:{p}:<id>   stream   the room's events: the last window, and all not yet archived
     meta:{p}:<id>   hash     n last number, m messages so far, archived, seeded (ms),
                              epoch of the master that was seeded,
-                             r<user> = "<n>:<m>" where the user's own sends moved the marker
+                             r<user> = "<n>:<m>" where the user's own sends moved the marker,
+                             forgotten: no change after this one is known to SQL alone
+    state:{p}:<id>  hash     messages that were changed, as they stand: JSON by id
+    order:{p}:<id>  zset     the same messages' ids by the number of the last change
     sent:{p}:<room>:<author>:<key>  string   "<n>:<hash>", the fast half of idempotency
     feed:{p}        stream   everything that happens in the partition, and control entries
+    live:{p} and who is online: see `live`
 """
 
 import asyncio
@@ -20,19 +24,18 @@ from pathlib import Path
 import msgspec
 from redis import exceptions
 
-from quartchat import engines, events, records
+from quartchat import engines, events, group, live, records
 from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId
-from quartchat.records import SENT_TTL_S, Appended, Draft, Head
+from quartchat.group import Lane
+from quartchat.records import SENT_TTL_S, Appended, Draft, Head, Standing
+from quartchat.signals import Signal
 
-# A tail waits so long for news; must stay below redis_client.TIMEOUT_S.
-BLOCK_S = 1.0
 TAIL = 1000  # entries of one read: about what one flush can carry; more waits in Redis
 OWN_KEY_TTL_S = 120  # the same for keys that we made, which only our own retries use
-FEED_WINDOW = 5_000  # entries a feed keeps once archived; it is cut when it has twice as many
 BACKLOG = 50_000  # entries that may wait for the archive; past it posting answers 503
-GROUP = "archive"  # the consumer group of the workers
 
-Lane = tuple[int, ...]  # partitions that are read by one command
+Seen = tuple[bytes, list[Event]]  # up to where changes may be known to SQL alone; events
+States = dict[int, Standing]  # by message
 
 __all__ = ["SENT_TTL_S", "Appended", "Draft", "Streams"]  # the first two are of `records`
 
@@ -54,6 +57,8 @@ class Streams:
         self._tail = engines.connect(url, connections=1 + len(self.lanes))
         self._appends = engines.pipelined(self._redis, _scripts["append"], replicated=replicated)
         self._script = {name: self._redis.register_script(text) for name, text in _scripts.items()}
+        self.live = live.Live(self._redis, self.partition)
+        self.group = group.Group(self._redis, self._tail, partitions)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -74,17 +79,21 @@ class Streams:
     def _keys(self, room_id: RoomId) -> list[str]:
         return [self._key("meta", room_id), self._key("room", room_id)]
 
+    def _states(self, room_id: RoomId) -> list[str]:
+        return [self._key("state", room_id), self._key("order", room_id)]
+
     # -- writing
 
     async def append(self, draft: Draft) -> Appended:
         """Give an event its number, store it, feed it, remember its key: safe to repeat."""
-        room_id = draft.room_id
+        room_id, change = draft.room_id, draft.change
         reply = await self._appends.call(
             [
                 self._key("meta", room_id),
                 f"{self._key('sent', room_id)}:{draft.author_id}:{draft.key}",
                 self._key("room", room_id),
-                _feed(self.partition(room_id)),
+                group.key(self.partition(room_id)),
+                *(() if change is None else self._states(room_id)),
             ],
             [
                 room_id,
@@ -93,8 +102,9 @@ class Streams:
                 draft.digest,
                 draft.key_ttl_s,
                 "" if draft.sent_ms is None else draft.sent_ms,
-                2 * FEED_WINDOW + BACKLOG,
+                2 * group.WINDOW + BACKLOG,
                 draft.author_id,
+                *(() if change is None else records.change_arguments(change)),
             ],
         )
         return records.appended(*reply)
@@ -104,23 +114,27 @@ class Streams:
         room_id: RoomId,
         n: int,
         messages: int,
-        lost: Iterable[Event] = (),
+        lost: Sequence[Event] = (),
+        changed: Iterable[tuple[int, int, bytes]] = (),
         *,
         tell: bool = False,
     ) -> int | None:
         """Tell Redis where a room stands in SQL; does nothing where it knows as much.
 
         Returns a number if Redis holds the room up to there alone: call again, with the
-        events after it, which it has `lost`. `tell`: every process hears of it on the feed.
+        events after it, which it has `lost`, and (id, last change, JSON) of the messages that
+        these have `changed`. `tell`: every process hears of it on the feed.
         """
         told = msgspec.json.encode(Control("lost", events.NOBODY, room_id=room_id))
         outcome, *gap = await self._script["seed"](
-            keys=[*self._keys(room_id), _feed(self.partition(room_id))],
+            keys=[*self._keys(room_id), group.key(self.partition(room_id)), *self._states(room_id)],
             args=[
                 n,
                 messages,
                 told.removesuffix(b"}") if tell else "",
-                *(part for event in lost for part in (event.type, event.data)),
+                len(lost),
+                *(part for event in lost for part in (event.n, event.type, event.data)),
+                *(part for state in changed for part in state),
             ],
         )
         return gap[0] if outcome == b"gap" else None
@@ -130,7 +144,7 @@ class Streams:
         control = msgspec.json.encode(Control("lost", events.NOBODY))
         try:
             above = events.unpack(FeedId(feed + 1))
-            await self._redis.xadd(_feed(partition), {"c": control}, id=above)
+            await self._redis.xadd(group.key(partition), {"c": control}, id=above)
         except exceptions.ResponseError as error:
             if "equal or smaller" not in str(error):  # else: another process was faster
                 raise
@@ -138,7 +152,7 @@ class Streams:
     async def control(self, control: Control) -> None:
         """Put a control entry on the feed; every process hears of it within a second."""
         partition = 0 if control.room_id is None else self.partition(control.room_id)
-        await self._redis.xadd(_feed(partition), {"c": msgspec.json.encode(control)})
+        await self._redis.xadd(group.key(partition), {"c": msgspec.json.encode(control)})
 
     async def mark(self, room_id: RoomId, user_id: UserId, n: int, messages: int) -> None:
         """Move a user's read marker forward; never back."""
@@ -155,13 +169,34 @@ class Streams:
         )
         return [records.room_event(room_id, *entry) for entry in entries]
 
-    async def read_back(self, room_id: RoomId, before: int | None, limit: int) -> list[Event]:
-        """Return up to `limit` events below `before` (None: the newest), descending."""
-        if before is not None and before <= 1:
-            return []
-        top = "+" if before is None else f"{before - 1}-0"
-        entries = await self._redis.xrevrange(self._key("room", room_id), max=top, count=limit)
-        return [records.room_event(room_id, *entry) for entry in entries]
+    async def look(self, room_id: RoomId, after: int, limit: int) -> Seen:
+        """Return the same, but messages as they stand now."""
+        return await self._look(room_id, "XRANGE", f"{after + 1}-0", "+", limit)
+
+    async def look_back(self, room_id: RoomId, before: int | None, limit: int) -> Seen:
+        """Return up to `limit` events below `before` (None: the newest), descending.
+
+        Messages are as they stand now.
+        """
+        top = "+" if before is None else f"{max(before - 1, 0)}-0"
+        return await self._look(room_id, "XREVRANGE", top, "-", limit)
+
+    async def _look(self, room_id: RoomId, *arguments: str | int) -> Seen:
+        keys = [*self._keys(room_id), *self._states(room_id)]
+        forgotten, entries = await self._script["look"](keys=keys, args=arguments)
+        return forgotten, [
+            records.room_event(room_id, entry_id, {b"t": kind, b"d": data})
+            for entry_id, (_, kind, _, data) in entries
+        ]
+
+    async def states(self, room_id: RoomId, ids: Sequence[int]) -> tuple[bytes, States]:
+        """Return what Redis knows of changed messages; of those that changed later, all.
+
+        Later means: after the number that comes in front.
+        """
+        keys = [self._key("meta", room_id), *self._states(room_id)]
+        forgotten, found = await self._script["states"](keys=keys, args=ids)
+        return forgotten, {int(n): Standing(data, v, forgotten) for n, v, data in found}
 
     async def snapshot(
         self, rooms: Sequence[RoomId], user_id: UserId
@@ -176,7 +211,7 @@ class Streams:
         replies = await asyncio.gather(
             *(
                 self._script["snapshot"](
-                    keys=[_feed(p), *(self._key("meta", room_id) for room_id in ids)],
+                    keys=[group.key(p), *(self._key("meta", room_id) for room_id in ids)],
                     args=[f"r{user_id}"],
                 )
                 for p, ids in by_partition.items()
@@ -194,107 +229,64 @@ class Streams:
         """Return the last id of every feed, or of some."""
         script = self._script["snapshot"]
         lane = self.everything if lane is None else lane
-        replies = await asyncio.gather(*(script(keys=[_feed(p)], args=[""]) for p in lane))
+        replies = await asyncio.gather(*(script(keys=[group.key(p)], args=[""]) for p in lane))
         return tuple(events.pack(last) for last, _ in replies)
 
-    async def tail(self, position: Position, lane: Lane) -> list[tuple[int, Event | Control]]:
-        """Wait up to `BLOCK_S` for (partition, entry) after `position`, in feed order."""
+    async def tail(
+        self, position: Position, heard: dict[int, FeedId], lane: Lane
+    ) -> tuple[list[tuple[int, Event | Control]], list[Signal]]:
+        """Wait up to `group.BLOCK_S` for (partition, entry) after `position`, in feed order.
+
+        Also for signals after the places in `heard`, which move on.
+        """
+        feeds = {group.key(p): events.unpack(position[p]) for p in lane}
+        lives = {live.key(p): events.unpack(heard[p]) for p in lane}
         reply = await self._tail.xread(
-            {_feed(p): events.unpack(position[p]) for p in lane},
+            feeds | lives,
             count=TAIL,
-            block=int(BLOCK_S * 1000),
+            block=int(group.BLOCK_S * 1000),
         )
-        return [
+        found: list[Signal] = []
+        for p in lane:
+            if (told := reply.get(live.key(p).encode())) is not None:
+                heard[p], more = live.read(told)
+                found += more
+        entries = [
             (partition, records.feed_entry(*entry))
             for partition in lane
-            for entry in reply.get(_feed(partition).encode(), ())
+            for entry in reply.get(group.key(partition).encode(), ())
         ]
+        return entries, found
 
     async def read_feed(self, partition: int, after: FeedId, limit: int) -> list[Event | Control]:
         """Return up to `limit` feed entries after `after`."""
         entries = await self._redis.xrange(
-            _feed(partition), min=f"({events.unpack(after)}", count=limit
+            group.key(partition), min=f"({events.unpack(after)}", count=limit
         )
         return [records.feed_entry(*entry) for entry in entries]
 
     async def trimmed(self, partition: int) -> FeedId:
         """Return the id below and at which nothing is left of the feed: SQL holds all of that."""
         try:
-            info = await self._redis.xinfo_stream(_feed(partition))
+            info = await self._redis.xinfo_stream(group.key(partition))
         except exceptions.ResponseError:  # no such key: nothing has happened yet
             return FeedId(0)
         if info["first-entry"] is None:
             return events.pack(info["last-generated-id"])
         return FeedId(events.pack(info["first-entry"][0]) - 1)
 
-    # -- the archive's side
-
-    async def join_archive(self, partition: int) -> None:
-        """Make the consumer group where it is missing, from the feed's first entry."""
-        try:
-            await self._redis.xgroup_create(_feed(partition), GROUP, id="0", mkstream=True)
-        except exceptions.ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-
-    async def take(
-        self, consumer: str, limit: int, lane: Lane
-    ) -> list[tuple[int, list[Event | Control]]]:
-        """Wait up to `BLOCK_S` for entries that no worker has had, per partition."""
-        reply = await self._tail.xreadgroup(
-            GROUP,
-            consumer,
-            {_feed(p): ">" for p in lane},
-            count=limit,
-            block=int(BLOCK_S * 1000),
-        )
-        found = ((p, reply.get(_feed(p).encode())) for p in lane)
-        return [
-            (p, [records.feed_entry(*entry) for entry in entries])
-            for p, entries in found
-            if entries
-        ]
-
-    async def claim(
-        self, partition: int, consumer: str, idle_s: float, limit: int
-    ) -> list[Event | Control]:
-        """Take over entries that another worker has held for `idle_s` without archiving them."""
-        _, entries, *_ = await self._redis.xautoclaim(
-            _feed(partition), GROUP, consumer, int(idle_s * 1000), count=limit
-        )
-        return [records.feed_entry(*entry) for entry in entries]
-
-    async def archived(self, partition: int, entries: Iterable[Event | Control]) -> FeedId:
-        """Acknowledge what SQL now holds; return the first feed id that it may not hold.
-
-        Also cuts the feed, once it is twice its window, below that id and its window.
-        """
-        reply = await self._script["archived"](
-            keys=[_feed(partition)],
-            args=[GROUP, FEED_WINDOW, *(events.unpack(entry.feed) for entry in entries)],
-        )
-        return events.pack(reply)
+    # -- letting go
 
     async def trim(self, room_id: RoomId, archived: int, window: int) -> None:
         """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
-        await self._script["trim"](keys=self._keys(room_id), args=[archived, window])
+        keys = [*self._keys(room_id), *self._states(room_id)]
+        await self._script["trim"](keys=keys, args=[archived, window])
 
-    async def backlog(self) -> int:
-        """Return how many entries wait for the archive, delivered to a worker or not."""
-        total = 0
-        for partition in range(self.partitions):
-            try:
-                groups = await self._redis.xinfo_groups(_feed(partition))
-            except exceptions.ResponseError:  # no feed yet
-                continue
-            total += sum((group.get("lag") or 0) + group["pending"] for group in groups)
-        return total
+    async def remove(self, room_id: RoomId) -> None:
+        """Forget a room; what is still appended to it is refused, once SQL is asked about it."""
+        await self._redis.delete(*self._keys(room_id), *self._states(room_id))
 
 
 def random_key() -> str:
     """Make a key for a send that its client did not name, so that our own retry is safe."""
     return f"-{secrets.token_hex(12)}"
-
-
-def _feed(partition: int) -> str:
-    return f"feed:{{{partition}}}"

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import AsyncioSingleTask
-from hypercorn.events import Event, RawData
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.typing import TaskGroup
 
 HIGH_WATER = 64 << 10  # bytes in the transport's buffer, from which on a write waits
@@ -133,6 +133,18 @@ class Connection(TCPServer):
             if not self.writer.transport.is_closing():
                 self.writer.transport.write(bytes(self._held))
             self._held.clear()
+
+    async def write(self, data: bytes) -> None:
+        """Write, and wait until there is room for more; tell the protocol if nobody reads."""
+        self.flush()
+        try:
+            if self.writer.transport.is_closing():
+                raise ConnectionResetError
+            self.writer.write(data)
+            if not self.has_room:
+                await self.writer.drain()
+        except ConnectionError:
+            await self.protocol.handle(Closed())
 
     async def close_idle(self) -> None:
         """End the connection, as Hypercorn does when its idle timer ends."""

@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx
 import httpx_sse
 
+BACKGROUND = {"heartbeat", "presence", "missed"}  # come at any moment, whatever one does
 WAIT_S = 20.0  # how long anything may take before a test gives up
 
 
@@ -48,8 +49,8 @@ class Client:
     def put(self, path: str, body: Any = None) -> httpx.Response:
         return self.http.put(path, **({} if body is None else {"json": body}))
 
-    def delete(self, path: str) -> httpx.Response:
-        return self.http.delete(path)
+    def delete(self, path: str, body: Any = None) -> httpx.Response:
+        return self.http.request("DELETE", path, **({} if body is None else {"json": body}))
 
     def room(self, name: str = "room", **fields: Any) -> dict[str, Any]:
         """A new room, under a name that is not taken."""
@@ -127,23 +128,23 @@ class Stream:
         return event
 
     def next_event(self, *kinds: str, timeout_s: float = WAIT_S) -> httpx_sse.ServerSentEvent:
-        """The next event of one of these kinds, or of any but heartbeats."""
+        """The next event of one of these kinds, or of any but those of `BACKGROUND`."""
         deadline = time.monotonic() + timeout_s
         while True:
             event = self.take(max(deadline - time.monotonic(), 0.001))
             assert event is not None, f"the stream ended before {kinds}"
-            if event.event in kinds or (not kinds and event.event != "heartbeat"):
+            if event.event in kinds or (not kinds and event.event not in BACKGROUND):
                 return event
 
     def next(self, *kinds: str, timeout_s: float = WAIT_S) -> Any:
-        """The data of the next event of one of these kinds, or of any but heartbeats."""
+        """The data of the next event of one of these kinds, or of any but those of `BACKGROUND`."""
         return json.loads(self.next_event(*kinds, timeout_s=timeout_s).data)
 
     def messages(self, count: int, timeout_s: float = WAIT_S) -> list[dict[str, Any]]:
         return [self.next("message", timeout_s=timeout_s) for _ in range(count)]
 
     def silent(self, for_s: float = 0.3) -> bool:
-        """Whether nothing but heartbeats comes for a while."""
+        """Whether nothing but `BACKGROUND` comes for a while."""
         with suppress(AssertionError):
             self.next_event(timeout_s=for_s)
             return False

@@ -10,7 +10,7 @@ import harness
 import pytest
 from redis.exceptions import ResponseError
 
-from quartchat import archive, history, metrics, store, stream
+from quartchat import archive, group, history, metrics, store, stream
 from quartchat.config import Config
 from quartchat.events import Control, Event, FeedId, RoomId, UserId
 from quartchat.stream import Draft, Streams
@@ -26,8 +26,8 @@ WINDOW = 10
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "BATCH", 20)
-    monkeypatch.setattr(stream, "FEED_WINDOW", 15)
-    monkeypatch.setattr(stream, "BLOCK_S", 0.05)
+    monkeypatch.setattr(group, "WINDOW", 15)
+    monkeypatch.setattr(group, "BLOCK_S", 0.05)
 
 
 @pytest.fixture
@@ -72,14 +72,14 @@ class Log:
     async def archived(self, within_s: float = 5) -> None:
         """Wait until the workers have nothing left to do."""
         async with asyncio.timeout(within_s):
-            while not await self.joined() or await self.streams.backlog():  # noqa: ASYNC110
+            while not await self.joined() or await self.streams.group.backlog():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def joined(self) -> bool:
         """Whether every partition has its consumer group."""
         try:
             for partition in range(self.streams.partitions):
-                if not await self.streams._redis.xinfo_groups(stream._feed(partition)):
+                if not await self.streams._redis.xinfo_groups(group.key(partition)):
                     return False
         except ResponseError:  # not even a feed
             return False
@@ -170,7 +170,7 @@ def test_what_is_archived_is_trimmed_to_the_window(run: Run, config: Config) -> 
                 assert [event.n for event in held] == list(range(41, 51))
             for partition in range(config.partitions):
                 entries = await log.streams.read_feed(partition, FeedId(0), 999)
-                assert len(entries) <= 2 * stream.FEED_WINDOW
+                assert len(entries) <= 2 * group.WINDOW
 
     run(scenario())
 
@@ -245,9 +245,9 @@ def test_what_a_dead_worker_held_is_archived_by_another(run: Run, config: Config
         async with opened(config) as log:
             await log.say(10)
             for partition in range(config.partitions):
-                await log.streams.join_archive(partition)
+                await log.streams.group.join(partition)
             for lane in log.streams.lanes:
-                await log.streams.take("dead", 7, lane)
+                await log.streams.group.take("dead", 7, lane)
             async with working(config):
                 await log.archived()
             assert stored(config) == sorted(log.rows)
@@ -268,7 +268,7 @@ def test_what_sql_could_not_take_is_archived_as_soon_as_it_can(
                 sql.lock()
                 await log.say(50)
                 await asyncio.sleep(0.5)
-                assert await log.streams.backlog() == 50
+                assert await log.streams.group.backlog() == 50
                 sql.unlock()
             await log.archived(within_s=3)
             assert stored(config) == sorted(log.rows)

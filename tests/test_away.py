@@ -1,16 +1,22 @@
 """What a client meets when SQL or the archive is away: a 503 that says when to come back."""
 
+import signal
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import count
 
 import harness
 import msgspec
 import pytest
 import redis
+from crowd import uuid7
+from engines import postgres
 
 from quartchat.events import Control, UserId
-from quartchat.stream import BACKLOG, FEED_WINDOW
+from quartchat.group import WINDOW
+from quartchat.stream import BACKLOG
 
 StartServer = Callable[..., harness.Server]
 
@@ -37,6 +43,67 @@ def test_without_sql_it_is_503_and_what_redis_serves_goes_on(start_server: Start
     assert [each["id"] for each in found] == [first.json()["id"], sent.json()["id"]]
 
 
+@pytest.fixture
+def sql() -> Iterator[postgres.Postgres]:
+    with postgres.Postgres() as server:
+        yield server
+
+
+def test_a_postgres_that_crashed_is_503_until_it_has_started(
+    start_server: StartServer, sql: postgres.Postgres
+) -> None:
+    server = start_server(DATABASE_URL=sql.url())
+    ann = server.user("ann")
+    path = f"/api/chat/rooms/{ann.room()['id']}/messages"
+    numbers = count()
+
+    def make_room() -> int:
+        answer = ann.post("/api/chat/rooms", {"name": f"room {next(numbers)}"})
+        assert answer.status_code == 201 or int(answer.headers["retry-after"]) > 0
+        return answer.status_code
+
+    assert make_room() == 201
+    assert ann.post(path, {"body": "before", "client_id": uuid7()}).status_code == 201
+    sql.stop(signal.SIGQUIT)
+    assert [make_room() for _ in range(5)] == [503] * 5
+    assert ann.post(path, {"body": "asks SQL", "client_id": "plain"}).status_code == 503
+    assert ann.post(path, {"body": "meanwhile", "client_id": uuid7()}).status_code == 201
+    starting = threading.Thread(target=sql.start)
+    starting.start()
+    codes = {make_room() for _ in iter(starting.is_alive, False)}
+    starting.join()
+    assert codes <= {201, 503}
+    harness.eventually(lambda: make_room() == 201)
+    with harness.sql(server.database_url) as inside:
+        query = "SELECT count(*) FROM event WHERE data LIKE '%meanwhile%'"
+        harness.eventually(lambda: inside.execute(query) == [(1,)])
+
+
+def test_a_postgres_that_takes_no_writes_is_503_and_is_read(
+    start_server: StartServer, sql: postgres.Postgres
+) -> None:
+    server = start_server(DATABASE_URL=sql.url())
+    ann = server.user("ann")
+    path = f"/api/chat/rooms/{ann.room()['id']}/messages"
+    with harness.sql(server.database_url) as inside:
+
+        def say(text: str) -> None:
+            inside.execute(f"ALTER SYSTEM SET default_transaction_read_only = {text}")
+            inside.execute("SELECT pg_reload_conf()")
+
+        say("on")  # as a standby is, before it has taken over
+        harness.eventually(
+            lambda: ann.post("/api/chat/rooms", {"name": uuid7()}).status_code == 503
+        )
+        sent = ann.post(path, {"body": "meanwhile", "client_id": uuid7()})
+        assert sent.status_code == 201
+        assert ann.get(path).json()["messages"] == [sent.json()]
+        say("off")
+        query = "SELECT count(*) FROM event WHERE data LIKE '%meanwhile%'"
+        harness.eventually(lambda: inside.execute(query) == [(1,)])
+    assert ann.post("/api/chat/rooms", {"name": uuid7()}).status_code == 201
+
+
 def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
     own_valkey: harness.Valkey, start_server: StartServer
 ) -> None:
@@ -48,7 +115,7 @@ def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
     control = msgspec.json.encode(Control("session", UserId(0), session="nobody's"))
     with closing(redis.Redis.from_url(server.redis_url)) as client:
         pipe = client.pipeline(transaction=False)
-        for _ in range(2 * FEED_WINDOW + BACKLOG):
+        for _ in range(2 * WINDOW + BACKLOG):
             pipe.xadd("feed:{0}", {"c": control})
         pipe.execute()
     refused = ann.post(path, {"body": "too much", "client_id": "mine"})
@@ -63,7 +130,7 @@ def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
     found = ann.get(path).json()["messages"]
     assert [each["body"] for each in found] == ["archived", "too much"]
     assert found[0] == sent
-    harness.eventually(lambda: backlog(server) < FEED_WINDOW, within_s=30)
+    harness.eventually(lambda: backlog(server) < WINDOW, within_s=30)
 
 
 def backlog(server: harness.Server) -> float:

@@ -40,7 +40,7 @@ def test_a_small_run_measures_checks_and_writes_it_down(tmp_path: Path) -> None:
     assert row["wrong"] == row["errors"] == {}
     assert row["all_us"] >= row["web_us"]
     posts = json.loads((tmp_path / "posts.json").read_text())["rows"]
-    assert [row["server"] for row in posts] == ["empty route", "empty, our tcp", "quartchat"]
+    assert [row["server"] for row in posts] == ["empty route", "empty, our HTTP", "quartchat"]
     assert all(row["good"] and row["posted"] for row in posts), posts
     page = (tmp_path / "README.md").read_text()
     assert "| 40 | quartchat | 100.00 | yes |" in page

@@ -1,6 +1,7 @@
 """What waits, and what is kept, has a bound, and something is done past it: docs/bounds.md."""
 
 import asyncio
+import dataclasses
 import importlib
 import re
 import socket
@@ -20,12 +21,16 @@ from quartchat import (
     archive,
     errors,
     flush,
+    herald,
+    http_heads,
     hub,
     listener,
     pages,
+    presence,
     readers,
     recent,
     redis_client,
+    search,
     store,
     stream,
     tasks,
@@ -35,12 +40,15 @@ from quartchat.acks import Acks
 from quartchat.auth import Auth
 from quartchat.cluster import Cluster, Routed
 from quartchat.config import Config
-from quartchat.events import Control, Event, FeedId, RoomId, UserId
+from quartchat.events import Control, Event, FeedId, RoomId, User, UserId
 from quartchat.feed import Feed
+from quartchat.herald import Herald
 from quartchat.pages import Pages
+from quartchat.presence import Presence
 from quartchat.recent import Recent
 from quartchat.records import Appended, Draft
 from quartchat.redis_client import Pipelined
+from quartchat.signals import Change
 from quartchat.store import events as archived
 from quartchat.stream import Streams
 
@@ -291,14 +299,14 @@ def test_pages_are_kept_up_to_a_size_and_read_a_few_at_a_time(
             for n in range(1, 41):
                 await put(streams, n)
             cache = Pages(streams)
-            reading = asyncio.gather(*(cache.after(LOBBY, n) for n in range(40)))
+            reading = asyncio.gather(*(cache.after(LOBBY, n, FeedId(0)) for n in range(40)))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert len(cache._loading) == 10
             assert cache._turns._free.locked()
             found = await reading
-            assert [page[0][0] for page in found] == list(range(1, 41))
-            kept = sum(len(frame) for page in cache._kept.values() for _, frame in page)
+            assert [page[0][0] for _, page in found] == list(range(1, 41))
+            kept = sum(len(frame) for _, page in cache._kept.values() for _, frame in page)
             assert 0 < cache._bytes == kept <= 600
             assert not cache._loading
 
@@ -328,6 +336,34 @@ def test_of_those_who_wait_for_a_turn_nobody_waits_for_ever(
         await go(0)  # nothing was used up
 
     run(scenario())
+
+
+def test_rooms_whose_presence_changed_are_remembered_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(herald, "ROOMS", 3)
+    monkeypatch.setattr(herald, "PRESENCE_S", 0)
+    told = Herald({}, {}, lambda _: ())
+    for number in range(1, 10):
+        told.take([(Change(UserId(1), True, (RoomId(number),)),)])
+        told._take_round()
+        assert len(told._changed) <= 3
+    assert told._forgotten > 0
+
+
+def test_joins_that_wait_to_be_told_are_so_many_and_no_more(
+    config: Config, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "BATCH", 10)
+
+    async def scenario() -> int:
+        async with streams_of(config) as streams:
+            here = Presence(streams, Feed(streams))
+            for number in range(100):
+                here.joined(UserId(number), LOBBY)
+            return len(here._joining)
+
+    assert run(scenario()) == 10
 
 
 # -- what waits for Redis and for SQL
@@ -393,7 +429,7 @@ def test_the_tail_takes_so_many_entries_at_once(
             position, found = (FeedId(0),), []
             for _ in range(3):
                 [lane] = streams.lanes
-                entries = await streams.tail(position, lane)
+                entries, _ = await streams.tail(position, {0: FeedId(0)}, lane)
                 position = (entries[-1][1].feed,)
                 found.append(len(entries))
             return found
@@ -459,6 +495,27 @@ def test_a_send_whose_caller_has_given_up_is_left_to_the_worker(config: Config, 
     assert run(scenario()) == 0
 
 
+def test_who_searches_waits_for_a_turn_but_not_for_ever(
+    config: Config, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "WAIT_S", 0.2)
+
+    async def scenario() -> None:
+        async with auth_of(dataclasses.replace(config, rate_limits=False)) as auth:
+            nobody: Any = None
+            searches = search.Search(auth, nobody)
+            ann = User(UserId(1), "ann", "Ann", "")
+            for _ in range(search.AT_ONCE):
+                await searches._turns.acquire()
+            asked = {"room_id": None, "author": None, "below": None, "limit": 10}
+            with pytest.raises(TimeoutError):
+                await searches.find(ann, "hello", **asked)
+            searches._turns.release()
+            assert await searches.find(ann, "hello", **asked) == ([], None)
+
+    run(scenario())
+
+
 def test_rooms_that_wait_to_be_trimmed_are_so_many_and_no_more(
     config: Config, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -467,13 +524,13 @@ def test_rooms_that_wait_to_be_trimmed_are_so_many_and_no_more(
 
     async def scenario() -> tuple[list[int], list[int]]:
         async with streams_of(config) as streams:
-            await streams.join_archive(0)
+            await streams.group.join(0)
             rooms = [RoomId(n) for n in range(1, 11)]
             for room_id in rooms:
                 await streams.seed(room_id, 0, 0)
                 draft = Draft(room_id, UserId(1), "message", b"}", f"k{room_id}", "")
                 assert (await streams.append(draft)).outcome == "new"
-            await streams.take("another", 1, (0,))  # and it does not let go of it
+            await streams.group.take("another", 1, (0,))  # and it does not let go of it
             worker = archive._Worker(config, streams, (0,))
             for _ in range(2):  # first it looks for what a dead one left
                 await worker._step()
@@ -519,15 +576,14 @@ def test_sign_ins_that_wait_for_bcrypt_are_so_many_and_no_more(
 
     async def scenario() -> list[Any]:
         async with auth_of(config) as auth:
-            names = (f"ann{number}" for number in range(40))
-            calls = (auth.register(name, "correct horse", name, f"1.1.1.{name}") for name in names)
+            calls = (auth._work(lambda: time.sleep(0.01)) for _ in range(20))
             done = await asyncio.gather(*calls, return_exceptions=True)
             assert auth._hashing == 0
             return done
 
-    refused = [each for each in run(scenario()) if isinstance(each, Exception)]
-    assert 0 < len(refused) < 40
-    assert {type(each) for each in refused} == {errors.Unavailable}
+    done = run(scenario())
+    assert done[:5] == [None] * 5
+    assert [type(each) for each in done[5:]] == [errors.Unavailable] * 15
 
 
 def test_nobody_waits_for_bcrypt_for_ever(
@@ -537,8 +593,8 @@ def test_nobody_waits_for_bcrypt_for_ever(
 
     async def scenario() -> None:
         async with auth_of(config) as auth:
-            block = asyncio.create_task(auth._hash(lambda: time.sleep(0.5)))
-            others = [asyncio.create_task(auth._hash(lambda: None)) for _ in range(4)]
+            block = asyncio.create_task(auth._work(lambda: time.sleep(0.5)))
+            others = [asyncio.create_task(auth._work(lambda: None)) for _ in range(4)]
             done = await asyncio.gather(block, *others, return_exceptions=True)
             assert isinstance(done[0], TimeoutError)
             assert auth._hashing == 0
@@ -573,6 +629,27 @@ def test_a_cookie_that_is_too_long_is_not_remembered(server: harness.Server) -> 
 
 
 # -- connections
+
+
+def test_a_head_has_so_many_bytes_and_no_more(server: harness.Server) -> None:
+    # What one read brings, 64 KiB, may be a whole head; in pieces it may not be that long.
+    for length, status in ((http_heads.HEAD_BYTES // 2, b"200"), (100 << 10, b"431")):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.settimeout(harness.WAIT_S)
+            filler = b"x" * length
+            client.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % filler)
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 " + status)
+
+
+def test_heads_are_remembered_but_not_all() -> None:
+    for number in range(2 * http_heads.REMEMBERED):
+        head = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number
+        assert http_heads.plain(head)
+    before = http_heads._remembered.cache_info()
+    assert before.currsize == http_heads.REMEMBERED
+    filler = b"x" * http_heads.REMEMBERED_BYTES
+    assert http_heads.plain(b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % filler)
+    assert http_heads._remembered.cache_info() == before
 
 
 def test_connections_that_nobody_takes_are_so_many_and_no_more(

@@ -7,6 +7,7 @@ import pytest
 
 from quartchat import feed as feeds
 from quartchat.events import Control, Event, FeedId, Position, RoomId
+from quartchat.signals import Signal
 
 LANE = (0,)
 
@@ -25,14 +26,23 @@ class Played:
         self.asleep = asyncio.Event()
         self.awake = asyncio.Event()
 
-    async def tail(self, position: Position, _lane: Any) -> list[tuple[int, Event | Control]]:
+    @property
+    def live(self) -> "Played":
+        return self
+
+    async def ends(self, _partition: int) -> tuple[FeedId, FeedId]:
+        return FeedId(0), FeedId(0)
+
+    async def tail(
+        self, position: Position, _heard: dict[int, FeedId], _lane: Any
+    ) -> tuple[list[tuple[int, Event | Control]], list[Signal]]:
         after = max(position[0], self.cut)
         if self.last == position[0]:
             self.asleep.set()
             await self.awake.wait()
             await asyncio.sleep(0.01)
             after = max(position[0], self.cut)
-        return [(0, event(n)) for n in range(after + 1, self.last + 1)]
+        return [(0, event(n)) for n in range(after + 1, self.last + 1)], []
 
     async def position(self, _lane: Any = None) -> Position:
         return (FeedId(self.last),)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartchat import history, recent, store, stream
+from quartchat import group, history, recent, store, stream
 from quartchat.events import NEVER, Event, FeedId, RoomId, UserId, unpack
 from quartchat.history import Page
 from quartchat.records import Head
@@ -264,7 +264,7 @@ def test_a_feed_is_followed_from_sql_into_redis(
         cut = min(archived, trimmed, len(log))
         if cut:
             last = unpack(FeedId(log[cut - 1].feed + 1))
-            await streams._redis.xtrim(stream._feed(0), minid=last, approximate=False)
+            await streams._redis.xtrim(group.key(0), minid=last, approximate=False)
         joined = {
             room_id: bound
             for room_id, bound in zip(rooms, bounds, strict=True)
@@ -311,7 +311,7 @@ def test_a_feed_is_followed_also_while_it_is_cut(run: Run, streams: Streams) -> 
             found += numbers(events)
             if len(found) < 15:
                 cut = unpack(log[len(found) + 3].feed)
-                await streams._redis.xtrim(stream._feed(0), minid=cut, approximate=False)
+                await streams._redis.xtrim(group.key(0), minid=cut, approximate=False)
         assert found == list(range(1, 21))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import harness
+import msgspec
 import pytest
 
 from quartchat import store
 from quartchat.config import Config
-from quartchat.events import Event, FeedId, RoomId, UserId
+from quartchat.events import NOBODY, Control, Event, FeedId, RoomId, UserId
 from quartchat.feed import Feed
 from quartchat.hub import Hub
 from quartchat.store import accounts, rooms
@@ -22,9 +23,9 @@ from quartchat.stream import Streams
 LOBBY = RoomId(1)
 
 
-def event(n: int) -> Event:
-    """Event n of the lobby, at place 100 + n of the feed."""
-    return Event(LOBBY, n, "message", b'{"id":%d}' % n, FeedId(100 + n), n)
+def event(n: int, feed: int | None = None) -> Event:
+    """Event n of the lobby, at place 100 + n of the feed, or where else it is said."""
+    return Event(LOBBY, n, "message", b'{"id":%d}' % n, FeedId(feed or 100 + n), n)
 
 
 class Listener:
@@ -62,10 +63,10 @@ async def hub_of(config: Config, ann: str = "ann") -> AsyncIterator[tuple[Hub, S
         await store.close_database()
 
 
-async def put(streams: Streams, n: int) -> None:
+async def put(streams: Streams, n: int, feed: int | None = None) -> None:
     """Append an event to Redis under a place of our choice."""
     fields = {"r": LOBBY, "n": n, "m": n, "t": "message", "d": event(n).data}
-    await streams._redis.xadd("feed:{0}", fields, id=f"0-{event(n).feed}")
+    await streams._redis.xadd("feed:{0}", fields, id=f"0-{event(n, feed).feed}")
     await streams._redis.xadd(
         f"room:{{0}}:{LOBBY}", {"t": "message", "d": event(n).data}, id=f"{n}-0"
     )
@@ -135,3 +136,54 @@ def test_what_redis_has_before_the_feed_brings_it_is_neither_lost_nor_doubled(
     ids, sent = asyncio.run(scenario())
     assert ids == [2, 3, 4]
     assert b"reset" not in sent
+
+
+SEEDED = Control("lost", NOBODY, feed=FeedId(110), room_id=LOBBY)  # what another master says
+
+
+@pytest.mark.parametrize(
+    ("had", "stands_at", "told"),
+    [
+        (1, 1, False),  # Redis restarted, and has all that it had
+        (2, 1, True),  # it has lost the event that this reader had as the second one
+    ],
+    ids=["nothing lost", "one event lost"],
+)
+def test_who_is_ahead_of_the_feed_when_redis_restarts_is_reset_only_if_it_had_what_is_lost(
+    valkey: harness.Valkey, database: str, had: int, stands_at: int, told: bool
+) -> None:
+    config = Config(redis_url=valkey.url(), database_url=database)
+
+    async def scenario() -> tuple[list[int], bytes]:
+        async with hub_of(config) as (hub, streams, ann):
+            for n in range(1, had + 1):
+                await put(streams, n)
+            reader = await hub.open_room("session", ann, LOBBY, "0", lambda: asyncio.sleep(0))
+            listener = Listener()
+            serving = asyncio.create_task(
+                reader.serve(listener.send, {"type": "http.response.start"})
+            )
+            hub.publish([(0, event(n)) for n in range(1, had + 1)])
+            await asyncio.sleep(0.1)
+            # The feed does not come through. Meanwhile the room was seeded at place 110, and 2
+            # and 3 are appended behind that; a reader of another process comes with them.
+            await streams._redis.delete(f"room:{{0}}:{LOBBY}")
+            await put(streams, 1, 109)
+            for n in (2, 3):
+                await put(streams, n, 109 + n)
+            other = await hub.open_room("session", ann, LOBBY, "3", lambda: asyncio.sleep(0))
+            hub._flush.unlive(reader)  # as when its socket was full: it reads a page
+            await asyncio.sleep(0.1)
+            assert listener.ids[-1] == 3
+            seeded = msgspec.structs.replace(SEEDED, n=stands_at)
+            hub.publish([(0, seeded), (0, event(2, 111)), (0, event(3, 112)), (0, event(4, 113))])
+            await asyncio.sleep(0.3)
+            other.abandon()
+            reader.close()
+            await asyncio.wait([serving], timeout=1)
+            return listener.ids, listener.sent
+
+    ids, sent = asyncio.run(scenario())
+    assert (b"event: reset" in sent) == told
+    if not told:
+        assert ids == [1, 2, 3, 4]

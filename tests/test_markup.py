@@ -33,10 +33,11 @@ ALLOWED = {
     "a": {"href", "title", "rel"},
     "code": {"class"},
     "ol": {"start"},
+    "span": {"class"},
 }
 TAGS = {
     "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
-    "li", "ol", "p", "pre", "s", "strong", "ul",
+    "li", "ol", "p", "pre", "s", "span", "strong", "ul",
 }  # fmt: skip
 
 PATHOLOGICAL = {
@@ -99,6 +100,95 @@ def test_text_in_a_fence_stays_as_it_is(text: str) -> None:
     assert Page(render(f"```\n{line}x\n```")).text == f"{line}x\n"
 
 
+ADDRESSES = {
+    "https://a.b": ["https://a.b"],
+    "see http://a.b, (https://c.d/e_(f)) and HTTP://G.h.": [
+        "http://a.b", "https://c.d/e_(f)", "HTTP://G.h",
+    ],
+    "https://a.b/x_y_z*1*?c=1&copy=2#d": ["https://a.b/x_y_z*1*?c=1&copy=2#d"],
+    "**https://a.b**": ["https://a.b"],
+    "[https://a.b](https://c.d)": ["https://c.d"],
+    "<https://a.b>": ["https://a.b"],
+    "https://a.b/@bob": ["https://a.b/@bob"],
+    'https://a"onclick=x': ["https://a"],
+    "https://a.b<script>": ["https://a.b"],
+    "`https://a.b`": [],
+    "xhttps://a.b http:// http:/a https:a ftp://a.b javascript://a": [],
+    "a\nhttps://a.b\nc": ["https://a.b"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", ADDRESSES)
+def test_an_address_in_the_text_is_a_link(body: str) -> None:
+    page = Page(render(body, MEMBERS))
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "a"] == ADDRESSES[body]
+    assert all(attributes.get("rel") for tag, attributes in page.tags if tag == "a")
+
+
+@pytest.mark.parametrize(
+    "unit", ["https://a ", "https:", "https://", "https://a)", "http://(", "h"]
+)
+def test_addresses_without_end_are_cheap(unit: str) -> None:
+    body = (unit * MAX_CHARS)[:MAX_CHARS]
+    started = perf_counter()
+    assert len(render(body)) <= GROWTH * len(body)
+    assert perf_counter() - started < SLOW_S
+
+
+MEMBERS = {"ann": 7, "bob": 8, "_x_": 9, "a.b": 10, "ann.": 11}
+
+
+@pytest.mark.parametrize(
+    ("body", "mentioned"),
+    [
+        ("@bob", [8]),
+        ("hi @bob, and @ann", [8, 7]),
+        ("@bob @bob", [8]),
+        ("@BOB", [8]),
+        ("(@bob) *@bob* _@bob_ **@bob**: @bob's", [8]),
+        ("@bob...", [8]),
+        ("@ann.", [11]),  # the longest reading that is somebody's name
+        ("@a.b @_x_", [10, 9]),
+        ("- @bob\n\n> @ann", [8, 7]),
+        ("[@bob](http://b)", [8]),
+        ("`@bob` ``@bob``", []),
+        ("```\n@bob\n```\n    @bob", []),
+        ("bob@bob http://b/@bob @@bob", []),
+        ("@bobby @bobä @bo-b @carol", []),
+        ("\\@bob", []),
+        ("bob", []),
+    ],
+)
+def test_a_mention_is_a_members_name_outside_of_code(body: str, mentioned: list[int]) -> None:
+    found: dict[int, None] = {}
+    page = Page(render(body, MEMBERS, found))
+    assert list(found) == mentioned
+    spans = [attributes for tag, attributes in page.tags if tag == "span"]
+    assert all(set(attributes) == {"class", "data-user"} for attributes in spans)
+    assert {attributes["class"] for attributes in spans} <= {"mention"}
+    assert {int(attributes["data-user"] or 0) for attributes in spans} == set(mentioned)
+    assert set(mentioned) <= {MEMBERS[name] for name in markup.names(body) if name in MEMBERS}
+
+
+@few
+@given(st.lists(st.sampled_from([*PIECES, "@", "@bob", "@ann.", "@_x_", "."]), max_size=30))
+def test_whoever_is_mentioned_was_looked_up(pieces: list[str]) -> None:
+    body, found = "".join(pieces), dict[int, None]()
+    html = render(body, MEMBERS, found)
+    assert set(found) <= {MEMBERS[name] for name in markup.names(body) if name in MEMBERS}
+    assert re.findall('data-user="([0-9]+)">', html) == [] or found
+
+
+@pytest.mark.parametrize("unit", ["@bob ", "@bob", "@", "@.", "@a.", "@bob."])
+def test_names_without_end_are_cheap(unit: str) -> None:
+    body = (unit * MAX_CHARS)[:MAX_CHARS]
+    started = perf_counter()
+    assert len(markup.names(body)) <= markup.NAMES
+    html = render(body, MEMBERS, {})
+    assert perf_counter() - started < SLOW_S
+    assert len(html) <= GROWTH * len(body)
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -111,7 +201,7 @@ def test_text_in_a_fence_stays_as_it_is(text: str) -> None:
             "[x](http://b)",
             '<p><a href="http://b" rel="noopener noreferrer nofollow">x</a></p>',
         ),
-        ("```py\n1 < 2\n```", '<pre><code class="language-py">1 &lt; 2\n</code></pre>'),
+        ("```x\n1 < 2\n```", '<pre><code class="language-x">1 &lt; 2\n</code></pre>'),
         ("3. a", '<ol start="3">\n<li>a</li>\n</ol>'),
         ("|a|\n|-|", "<p>|a|<br>\n|-|</p>"),
     ],
@@ -144,4 +234,4 @@ def test_no_body_takes_long_or_grows_without_measure(body: str) -> None:
 
 @given(st.from_regex(markup._PLAIN, fullmatch=True))
 def test_the_short_way_for_plain_lines_gives_what_the_parser_gives(body: str) -> None:
-    assert markup.render(body) == markup._render(body)
+    assert markup.render(body) == markup._render(body, {}, {})

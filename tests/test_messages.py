@@ -77,6 +77,7 @@ def test_a_message_is_answered_as_every_reader_gets_it(server: Server) -> None:
         "client_id": "one",
         "reply_to": None,
         "reactions": [],
+        "mentions": [],
     }
     one = ann.get(f"{messages(room)}/1")
     assert (one.status_code, one.content) == (200, answer.content)

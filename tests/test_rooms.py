@@ -62,6 +62,9 @@ def test_a_new_room_has_its_maker_in_it_as_owner(server: Server) -> None:
         "last_id": 0,
         "read_id": 0,
         "unread": 0,
+        "archived": False,
+        "peer": None,
+        "mentions": 0,
     }
     assert ann.get(answer.headers["location"]).json()["name"] == name
     assert members(ann, room) == {ann.name: "owner"}

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import exceptions
 
-from quartchat import redis_client, stream
+from quartchat import group, redis_client, stream
 from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId, pack, unpack
 from quartchat.records import Head
 from quartchat.stream import Appended, Draft, Streams
@@ -54,7 +54,7 @@ def streams(
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A feed that keeps 3 entries, and at most 5 that wait for the archive."""
-    monkeypatch.setattr(stream, "FEED_WINDOW", 3)
+    monkeypatch.setattr(group, "WINDOW", 3)
     monkeypatch.setattr(stream, "BACKLOG", 5)
 
 
@@ -82,19 +82,20 @@ async def say(streams: Streams, *bodies: str, room_id: RoomId = LOBBY, **fields:
 
 async def join(streams: Streams) -> None:
     for partition in range(streams.partitions):
-        await streams.join_archive(partition)
+        await streams.group.join(partition)
 
 
 async def take(streams: Streams, consumer: str, limit: int) -> list[tuple[int, list[Any]]]:
     """What a worker gets of all partitions."""
-    lanes = (streams.take(consumer, limit, lane) for lane in streams.lanes)
+    lanes = (streams.group.take(consumer, limit, lane) for lane in streams.lanes)
     return [found for lane in await asyncio.gather(*lanes) for found in lane]
 
 
 async def tail(streams: Streams, position: Position) -> list[tuple[int, Event | Control]]:
     """What follows a position in all partitions."""
-    lanes = (streams.tail(position, lane) for lane in streams.lanes)
-    return [entry for lane in await asyncio.gather(*lanes) for entry in lane]
+    heard = dict.fromkeys(range(streams.partitions), FeedId(0))
+    lanes = (streams.tail(position, heard, lane) for lane in streams.lanes)
+    return [entry for entries, _ in await asyncio.gather(*lanes) for entry in entries]
 
 
 async def everything(streams: Streams, room_id: RoomId = LOBBY) -> list[int]:
@@ -251,7 +252,7 @@ def test_a_feed_that_nobody_archives_gets_full(run: Run[Any], streams: Streams) 
         assert (await streams.append(first)).outcome == "again"
         assert await everything(streams) == list(range(1, 12))
         for taken_from, entries in await take(streams, "worker", 100):
-            await streams.archived(taken_from, entries)
+            await streams.group.archived(taken_from, entries)
         assert await streams.append(draft()) == Appended("new", 12)
 
     run(scenario())
@@ -388,12 +389,18 @@ def test_a_room_is_read_in_both_directions(run: Run[Any], streams: Streams) -> N
 
         assert await numbers(streams.read(LOBBY, 2, 2)) == [3, 4]
         assert await numbers(streams.read(LOBBY, 5, 2)) == []
-        assert await numbers(streams.read_back(LOBBY, None, 2)) == [5, 4]
-        assert await numbers(streams.read_back(LOBBY, 3, 5)) == [2, 1]
-        assert await numbers(streams.read_back(LOBBY, 99, 1)) == [5]
+
+        async def back(room_id: RoomId, before: int | None, limit: int) -> list[int]:
+            _, events = await streams.look_back(room_id, before, limit)
+            return [event.n for event in events]
+
+        assert [event.n for event in (await streams.look(LOBBY, 2, 2))[1]] == [3, 4]
+        assert await back(LOBBY, None, 2) == [5, 4]
+        assert await back(LOBBY, 3, 5) == [2, 1]
+        assert await back(LOBBY, 99, 1) == [5]
         for before in (0, 1):
-            assert await numbers(streams.read_back(LOBBY, before, 5)) == []
-        assert await numbers(streams.read_back(RoomId(9), None, 5)) == []
+            assert await back(LOBBY, before, 5) == []
+        assert await back(RoomId(9), None, 5) == []
 
     run(scenario())
 
@@ -429,7 +436,7 @@ def test_the_tail_waits_for_news(
         await asyncio.sleep(0.01)
         await say(streams, "a")
         assert [entry.n for _, entry in await waiting] == [1]
-        monkeypatch.setattr(stream, "BLOCK_S", 0.02)
+        monkeypatch.setattr(group, "BLOCK_S", 0.02)
         assert await tail(streams, await streams.position()) == []
 
     run(scenario())
@@ -477,19 +484,19 @@ def test_the_feed_keeps_what_the_slowest_worker_still_holds(
         [(_, slow)] = await take(streams, "slow", 2)
         [(_, quick)] = await take(streams, "quick", 100)
         assert [entry.n for entry in slow + quick] == list(range(1, 10))
-        assert await streams.backlog() == 9
+        assert await streams.group.backlog() == 9
 
-        assert await streams.archived(partition, quick) == slow[0].feed
+        assert await streams.group.archived(partition, quick) == slow[0].feed
         assert [entry.n for entry in await fed(streams)] == list(range(1, 10))
-        assert await streams.backlog() == 2
+        assert await streams.group.backlog() == 2
 
-        assert await streams.archived(partition, slow[:1]) == slow[1].feed
+        assert await streams.group.archived(partition, slow[:1]) == slow[1].feed
         assert [entry.n for entry in await fed(streams)] == list(range(2, 10))
 
-        assert await streams.archived(partition, slow[1:]) == quick[-1].feed + 1
+        assert await streams.group.archived(partition, slow[1:]) == quick[-1].feed + 1
         assert [entry.n for entry in await fed(streams)] == [7, 8, 9]
         assert await streams.trimmed(partition) == pack(unpack(quick[-3].feed)) - 1
-        assert await streams.backlog() == 0
+        assert await streams.group.backlog() == 0
 
     run(scenario())
 
@@ -501,7 +508,7 @@ def test_the_feed_keeps_what_no_worker_has_had(run: Run[Any], streams: Streams) 
         await join(streams)
         await say(streams, *"abcdefghi")
         [(_, entries)] = await take(streams, "worker", 4)
-        first_open = await streams.archived(partition, entries)
+        first_open = await streams.group.archived(partition, entries)
         assert first_open == entries[-1].feed + 1
         assert [entry.n for entry in await fed(streams)] == [5, 6, 7, 8, 9]
 
@@ -520,7 +527,7 @@ def test_nothing_leaves_the_feed_before_it_is_acknowledged(
 ) -> None:
     async def scenario() -> None:
         await streams._redis.flushdb()
-        await streams.join_archive(0)
+        await streams.group.join(0)
         await streams.seed(LOBBY, 0, 0)
         held: list[Event] = []
         done: set[int] = set()
@@ -535,11 +542,11 @@ def test_nothing_leaves_the_feed_before_it_is_acknowledged(
             elif what == "archive" and held:
                 entry = held.pop(count % len(held))
                 done.add(entry.n)
-                first_open = await streams.archived(0, [entry])
+                first_open = await streams.group.archived(0, [entry])
                 assert all(other.feed >= first_open for other in held)
             left = {entry.n for entry in await fed(streams)}
             assert set(range(1, said + 1)) - done <= left
-            assert len(left) <= 2 * stream.FEED_WINDOW + stream.BACKLOG
+            assert len(left) <= 2 * group.WINDOW + stream.BACKLOG
 
     streams = Streams(url, 1)
     run(scenario())
@@ -552,7 +559,7 @@ def test_an_archive_without_its_group_is_an_error(run: Run[Any], streams: Stream
         with pytest.raises(exceptions.ResponseError):
             await take(streams, "worker", 10)
         with pytest.raises(exceptions.ResponseError):
-            await streams.archived(streams.partition(LOBBY), await fed(streams))
+            await streams.group.archived(streams.partition(LOBBY), await fed(streams))
 
     run(scenario())
 
@@ -567,7 +574,7 @@ def test_the_group_begins_at_the_first_entry_and_is_made_once(
         [(_, entries)] = await take(streams, "worker", 10)
         assert [entry.n for entry in entries] == [1]
         await join(streams)
-        assert await streams.backlog() == 1
+        assert await streams.group.backlog() == 1
 
     run(scenario())
 
@@ -579,10 +586,10 @@ def test_what_a_dead_worker_held_is_taken_over(run: Run[Any], streams: Streams) 
         await say(streams, "a", "b")
         await streams.control(Control("room", ANN, room_id=LOBBY))
         [(_, entries)] = await take(streams, "dead", 10)
-        assert await streams.claim(partition, "quick", 60, 10) == []
-        assert await streams.claim(partition, "patient", 0, 10) == entries
-        await streams.archived(partition, entries)
-        assert await streams.claim(partition, "patient", 0, 10) == []
+        assert await streams.group.claim(partition, "quick", 60, 10) == []
+        assert await streams.group.claim(partition, "patient", 0, 10) == entries
+        await streams.group.archived(partition, entries)
+        assert await streams.group.claim(partition, "patient", 0, 10) == []
 
     run(scenario())
 
@@ -606,12 +613,12 @@ def test_what_is_trimmed_of_a_feed_is_known(run: Run[Any], streams: Streams) -> 
     async def scenario() -> None:
         partition = streams.partition(LOBBY)
         assert await streams.trimmed(partition) == 0
-        await streams.join_archive(partition)
+        await streams.group.join(partition)
         assert await streams.trimmed(partition) == 0
         await say(streams, "a", "b")
         first, last = await fed(streams)
         assert await streams.trimmed(partition) == first.feed - 1
-        key = stream._feed(partition)
+        key = group.key(partition)
         await streams._redis.xtrim(key, minid=unpack(last.feed), approximate=False)
         assert first.feed <= await streams.trimmed(partition) == last.feed - 1
         await streams._redis.xtrim(key, maxlen=0, approximate=False)
@@ -641,9 +648,31 @@ def test_rooms_spread_over_the_partitions_and_stay_there(valkey: harness.Valkey)
 def test_a_redis_that_is_away_is_said_to_be(run: Run[Any]) -> None:
     async def scenario() -> None:
         streams = Streams(f"redis://127.0.0.1:{harness.free_port()}/0", 1)
-        for attempt in (streams.ping(), streams.append(draft()), streams.tail((FeedId(0),), (0,))):
+        tail = streams.tail((FeedId(0),), {0: FeedId(0)}, (0,))
+        for attempt in (streams.ping(), streams.append(draft()), tail):
             with pytest.raises(redis_client.AWAY):
                 await attempt
         await streams.close()
+
+    run(scenario())
+
+
+def test_what_the_archive_has_is_known_whether_or_not_a_worker_has_begun(
+    run: Run[Any], streams: Streams
+) -> None:
+    async def scenario() -> None:
+        partition = streams.partition(LOBBY)
+        assert await streams.group.stored(partition) == 0
+        for _ in range(3):
+            await streams.append(draft())
+        assert await streams.group.stored(partition) == 0
+        await streams.group.join(partition)
+        assert await streams.group.stored(partition) == 0
+        [(_, taken)] = await streams.group.take("worker", 2, (partition,))
+        assert 0 < await streams.group.stored(partition) < taken[0].feed
+        await streams.group.archived(partition, taken[:1])
+        assert taken[0].feed <= await streams.group.stored(partition) < taken[1].feed
+        await streams.group.archived(partition, taken[1:])
+        assert await streams.group.stored(partition) == taken[1].feed
 
     run(scenario())

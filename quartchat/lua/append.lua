@@ -1,7 +1,10 @@
 -- Number an event, store it, feed it and remember its key, or say why not.
--- KEYS: meta, sent, room, feed
--- ARGV: room, type, JSON after {"id":n, digest, key's seconds to live, ms at which the key
---       was made ('' = do not check), longest feed, author
+-- KEYS: meta, sent, room, feed; of a message's change also state, order
+-- ARGV: room, type, JSON (all of it, or what follows {"id":n), digest, key's seconds to live,
+--       ms at which the key was made ('' = do not check), longest feed, author;
+--       of a message's change also: the message's id, and as its changer saw it the number
+--       of its last change and up to where changes were forgotten; what it is after this
+--       ('' = the JSON), the client's key
 local HOUR_MS = 3600000
 
 local sent = redis.call('GET', KEYS[2])
@@ -11,7 +14,7 @@ if sent then
   return {'again', tonumber(n), digest, entry and entry[2][4] or false}
 end
 
-local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'seeded', 'epoch')
+local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'seeded', 'epoch', 'forgotten')
 if not meta[1] or meta[4] ~= epoch() then
   return {'unseeded'}
 end
@@ -27,18 +30,37 @@ if ARGV[6] ~= '' then
   end
 end
 
+-- A change is made of what its maker saw; whoever saw less than there is looks again.
+local about = ARGV[9]
+if about then
+  local version = redis.call('ZSCORE', KEYS[6], about) or ''
+  if version ~= ARGV[10] or (meta[5] or '') ~= ARGV[11] then
+    return {'stale'}
+  end
+end
+
 if redis.call('XLEN', KEYS[4]) >= tonumber(ARGV[7]) then
   return {'full'}
 end
 
 local n = string.format('%d', meta[1] + 1)
 local m = string.format('%d', meta[2] + (ARGV[2] == 'message' and 1 or 0))
-local data = '{"id":' .. n .. ARGV[3]
+local data = ARGV[3]
+if string.sub(data, 1, 1) ~= '{' then
+  data = '{"id":' .. n .. data
+end
 redis.call('XADD', KEYS[3], n .. '-0', 't', ARGV[2], 'd', data)
 redis.call('HSET', KEYS[1], 'n', n, 'm', m)
 if ARGV[2] == 'message' then
   redis.call('HSET', KEYS[1], 'r' .. ARGV[8], n .. ':' .. m) -- who writes has read
 end
-local feed = redis.call('XADD', KEYS[4], '*', 'r', ARGV[1], 'n', n, 'm', m, 't', ARGV[2], 'd', data)
+local more = {}
+if about then
+  redis.call('HSET', KEYS[5], about, ARGV[12] ~= '' and ARGV[12] or data)
+  redis.call('ZADD', KEYS[6], n, about)
+  more = {'s', ARGV[12], 'k', ARGV[13]}
+end
+local feed = redis.call('XADD', KEYS[4], '*', 'r', ARGV[1], 'n', n, 'm', m, 't', ARGV[2],
+  'd', data, unpack(more))
 redis.call('SET', KEYS[2], n .. ':' .. ARGV[4], 'EX', ARGV[5])
 return {'new', tonumber(n), m, feed}

@@ -1,7 +1,8 @@
 -- Tell Redis where SQL says that a room stands, where Redis does not know or may have lost it.
--- KEYS: meta, room, feed
+-- KEYS: meta, room, feed, state, order
 -- ARGV: last number, messages so far, a control entry but for its end ('' = tell nobody),
---       the type and JSON of each event after `gap`, as far as SQL holds them …
+--       how many events SQL holds after `gap`, the number, type and JSON of each; then the
+--       id, last change and JSON of each message that they changed
 local n, now = tonumber(ARGV[1]), epoch()
 local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'epoch')
 local known = tonumber(meta[1] or -1)
@@ -12,19 +13,26 @@ end
 -- The stream must have no hole: what it lacks up to n is asked for, and put back.
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 local top = last and tonumber(string.match(last[1], '^%d+'))
+local states = 5 + 3 * tonumber(ARGV[4])
 if top and top < n then
-  if #ARGV < 4 then
+  if #ARGV < 5 then
     return {'gap', top}
   end
-  for i = 4, #ARGV, 2 do
-    local number = tonumber(string.match(ARGV[i + 1], '^{"id":(%d+)'))
+  for i = 5, states - 1, 3 do
+    local number = tonumber(ARGV[i])
     if number == top + 1 then
       top = number
-      redis.call('XADD', KEYS[2], string.format('%d-0', number), 't', ARGV[i], 'd', ARGV[i + 1])
+      redis.call('XADD', KEYS[2], string.format('%d-0', number), 't', ARGV[i + 1], 'd', ARGV[i + 2])
     end
   end
   if top < n then
     redis.call('XTRIM', KEYS[2], 'MAXLEN', 0)
+    redis.call('DEL', KEYS[4], KEYS[5])
+  else
+    for i = states, #ARGV, 3 do
+      redis.call('ZADD', KEYS[5], ARGV[i + 1], ARGV[i])
+      redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2])
+    end
   end
 end
 
@@ -33,7 +41,8 @@ local m = known > n and meta[2] or ARGV[2]
 n = string.format('%d', math.max(n, known, top or 0))
 local time = redis.call('TIME')
 redis.call('HSETNX', KEYS[1], 'archived', ARGV[1])
-redis.call('HSET', KEYS[1], 'n', n, 'm', m, 'epoch', now,
+-- `forgotten` moves, so that no change is made of what was seen before.
+redis.call('HSET', KEYS[1], 'n', n, 'm', m, 'epoch', now, 'forgotten', n,
   'seeded', string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
 if ARGV[3] ~= '' then
   local told = ARGV[3] .. ',"n":' .. n .. ',"raised":' .. tostring(raised) .. '}'

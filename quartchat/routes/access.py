@@ -18,6 +18,7 @@ PUBLIC = frozenset(
         "ops.metrics",
         "ops.ready",
         "pages.chat",  # sends to pages.login
+        "pages.join",  # likewise
         "pages.login",
         "pages.register",
         "static",

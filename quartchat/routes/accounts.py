@@ -7,7 +7,7 @@ import quart_auth
 from quart import Blueprint, Response, request
 from quart_schema import document_response, tag
 
-from quartchat import errors
+from quartchat import devices, errors
 from quartchat.auth import COOKIE_S
 from quartchat.events import User
 from quartchat.routes import http
@@ -76,12 +76,10 @@ class Tokens(msgspec.Struct):
 @document_response(UserAnswer, 201)
 async def register(data: Registration) -> Response:
     """Make an account and sign in."""
-    size = len(data.password.encode())
-    if not PASSWORD_BYTES[0] <= size <= PASSWORD_BYTES[1]:
-        raise errors.ValidationFailed("8 to 72 bytes of UTF-8, please.", field="password")
+    secret_word = password(data.password, "password")
     name = (data.display_name or data.username).strip() or data.username
     user, secret = await http.services().auth.register(
-        data.username.lower(), data.password, name, request.remote_addr or ""
+        data.username.lower(), secret_word, name, request.remote_addr or "", _device()
     )
     _remember(secret)
     return http.answer(UserAnswer(user), 201)
@@ -96,7 +94,7 @@ async def login(data: Credentials) -> Response:
     if len(data.password.encode()) > PASSWORD_BYTES[1]:
         raise errors.InvalidCredentials  # no account can have it
     user, secret = await http.services().auth.login(
-        data.username.lower(), data.password, request.remote_addr or ""
+        data.username.lower(), data.password, request.remote_addr or "", _device()
     )
     _remember(secret)
     return http.answer(UserAnswer(user))
@@ -144,6 +142,17 @@ async def end_token(token: int) -> Response:
     """Revoke a token; its open streams end."""
     await http.services().auth.end_token(http.caller().user, token)
     return http.nothing()
+
+
+def password(text: str, field: str) -> str:
+    """Return a password that an account may have. Raises ValidationFailed."""
+    if not PASSWORD_BYTES[0] <= len(text.encode()) <= PASSWORD_BYTES[1]:
+        raise errors.ValidationFailed("8 to 72 bytes of UTF-8, please.", field=field)
+    return text
+
+
+def _device() -> str:
+    return devices.name(request.headers.get("User-Agent", ""))
 
 
 def _remember(secret: str) -> None:

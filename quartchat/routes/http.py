@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, TypeVar, cast
 
+import limits
 import msgspec
 from quart import Request, Response, current_app, g, request
 from quart_schema import document_querystring, document_request
@@ -14,10 +15,17 @@ from werkzeug.routing import BaseConverter
 
 from quartchat import errors
 from quartchat.auth import Auth, Cookie
+from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
+from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub
+from quartchat.invitations import Invitations
+from quartchat.members import Members
+from quartchat.people import People
+from quartchat.search import Search
+from quartchat.settings import Settings
 from quartchat.store.accounts import SessionRow
 from quartchat.stream import Streams
 
@@ -60,6 +68,12 @@ class NumberConverter(BaseConverter):
         return int(value)
 
 
+class TokenConverter(BaseConverter):
+    """A link's token in a path."""
+
+    regex = "[A-Za-z0-9_-]{1,64}"
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What one process serves with."""
@@ -71,6 +85,13 @@ class Services:
     auth: Auth
     chat: Chat
     hub: Hub
+    awareness: Awareness
+    people: People
+    members: Members
+    settings: Settings
+    invitations: Invitations
+    edits: Edits
+    search: Search
 
 
 def services() -> Services:
@@ -93,14 +114,19 @@ def body_read(asked: Request) -> bool:
     return BODY_READ in asked.scope
 
 
-def body(model: type[T]) -> Callable[[Route], Route]:
-    """Parse the JSON body into `data`. Raises NotJson, UnsupportedMediaType, ValidationFailed."""
+def body(model: type[T], *, optional: bool = False) -> Callable[[Route], Route]:
+    """Parse the JSON body into `data`; `optional`: none is `{}`.
+
+    Raises NotJson, UnsupportedMediaType, ValidationFailed.
+    """
     decode = msgspec.json.Decoder(model).decode
 
     def decorate(route: Route) -> Route:
         @wraps(route)
         async def parsed(*args: Any, **kwargs: Any) -> Any:
             asked = current_request()
+            if optional and not asked.mimetype:
+                return await route(*args, data=model(), **kwargs)
             if asked.mimetype != "application/json":
                 raise errors.UnsupportedMediaType
             # Quart's way waits with a time-out, in a task of its own.
@@ -125,6 +151,21 @@ def query(model: type[T]) -> Callable[[Route], Route]:
             return await route(*args, args=found, **kwargs)
 
         return cast("Route", document_querystring(cast("Any", model))(parsed))
+
+    return decorate
+
+
+def limited(rate: str, kind: str) -> Callable[[Route], Route]:
+    """Let each user call a route, and those of the same kind, so often. Raises RateLimited."""
+    parsed = limits.parse(rate)
+
+    def decorate(route: Route) -> Route:
+        @wraps(route)
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            await services().auth.limit(parsed, kind, str(caller().user.id))
+            return await route(*args, **kwargs)
+
+        return cast("Route", counted)
 
     return decorate
 

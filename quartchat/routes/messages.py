@@ -21,6 +21,13 @@ class Post(msgspec.Struct, forbid_unknown_fields=True):
     reply_to: Annotated[int, msgspec.Meta(ge=1, le=http.MAX_ID)] | None = None
 
 
+class Edit(msgspec.Struct, forbid_unknown_fields=True):
+    """A message's new body; with a `client_id` the edit may be repeated, however late."""
+
+    body: Annotated[http.Text, msgspec.Meta(min_length=1, max_length=4000)]
+    client_id: Annotated[http.Text, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+
 class MessagesQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which messages: around, after or before an id; with none of them the newest."""
 
@@ -85,3 +92,41 @@ async def messages(room: RoomId, args: MessagesQuery) -> Response:
 async def message(room: RoomId, message: int) -> Response:
     """Return one message."""
     return http.answer(await http.services().chat.message(http.caller().user, room, message))
+
+
+@blueprint.patch("/<number:message>")
+@tag(["Messages"])
+@http.body(Edit)
+@document_response(Message)
+async def edit(room: RoomId, message: int, data: Edit) -> Response:
+    """Give one's own message another body; the same body changes nothing."""
+    body = http.visible(data.body, "body")
+    return http.answer(
+        await http.services().edits.edit(http.caller().user, room, message, body, data.client_id)
+    )
+
+
+@blueprint.delete("/<number:message>")
+@tag(["Messages"])
+async def delete(room: RoomId, message: int) -> Response:
+    """Delete one's own message, or as a moderator anybody's; may be repeated."""
+    await http.services().edits.delete(http.caller().user, room, message)
+    return http.nothing()
+
+
+@blueprint.put("/<number:message>/reactions/<emoji>")
+@tag(["Messages"])
+@document_response(Message)
+async def react(room: RoomId, message: int, emoji: str) -> Response:
+    """Put an emoji under a message; may be repeated."""
+    return http.answer(await http.services().edits.react(http.caller().user, room, message, emoji))
+
+
+@blueprint.delete("/<number:message>/reactions/<emoji>")
+@tag(["Messages"])
+@document_response(Message)
+async def unreact(room: RoomId, message: int, emoji: str) -> Response:
+    """Take one's emoji back; may be repeated."""
+    return http.answer(
+        await http.services().edits.unreact(http.caller().user, room, message, emoji)
+    )

@@ -55,7 +55,7 @@ async def metrics() -> Response:
     """Return metrics in Prometheus' text format, of all web processes on this machine."""
     with suppress(TimeoutError, *redis_client.AWAY):  # then it says what it was
         async with asyncio.timeout(CHECK_S):
-            gauges.BACKLOG.set(await http.services().streams.backlog())
+            gauges.BACKLOG.set(await http.services().streams.group.backlog())
     registry = prometheus_client.REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = prometheus_client.CollectorRegistry()

@@ -1,11 +1,11 @@
 """The page: templates without data; the page fetches its own through the API."""
 
-from quart import Blueprint, redirect, render_template, url_for
+from quart import Blueprint, Response, redirect, url_for
 from quart.typing import ResponseReturnValue
 from quart_schema import hide
 
 from quartchat import errors
-from quartchat.routes import access, http
+from quartchat.routes import access, http, static
 
 blueprint = Blueprint("pages", __name__)
 
@@ -19,18 +19,29 @@ async def chat(room: int | None = None) -> ResponseReturnValue:  # noqa: ARG001 
         await access.session(http.current_request())
     except errors.Unauthenticated:
         return redirect(url_for("pages.login"), 303)
-    return await render_template("chat.html")
+    return await static.page("chat.html")
+
+
+@blueprint.get("/join/<token:link>")
+@hide
+async def join(link: str) -> ResponseReturnValue:
+    """Show the chat, which asks about the link; those who are signed out come back to it."""
+    try:
+        await access.session(http.current_request())
+    except errors.Unauthenticated:
+        return redirect(url_for("pages.login", next=url_for("pages.join", link=link)), 303)
+    return await static.page("chat.html")
 
 
 @blueprint.get("/login")
 @hide
-async def login() -> str:
+async def login() -> Response:
     """Show the form to sign in."""
-    return await render_template("login.html")
+    return await static.page("login.html")
 
 
 @blueprint.get("/register")
 @hide
-async def register() -> str:
+async def register() -> Response:
     """Show the form to make an account."""
-    return await render_template("register.html")
+    return await static.page("register.html")

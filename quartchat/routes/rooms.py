@@ -138,8 +138,8 @@ async def members(room: RoomId, args: MembersQuery) -> Response:
 @tag(["Rooms"])
 @http.body(Read)
 async def read(room: RoomId, data: Read) -> Response:
-    """Move the caller's read marker forward, up to an event; never back."""
-    await http.services().chat.read(http.caller().user, room, data.id)
+    """Move the caller's read marker forward, up to an event; never back. All tabs hear `read`."""
+    await http.services().awareness.read(http.caller().user, room, data.id)
     return http.nothing()
 
 

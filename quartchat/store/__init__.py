@@ -36,9 +36,18 @@ _running: set["asyncio.Future[Any]"] = set()
 
 # SQL is away, locked for too long, or its pool is empty: the caller is told to come back.
 AWAY = (
-    pw.OperationalError, pw.InterfaceError, sqlite3.OperationalError, ConnectionError,
-    TimeoutError, asyncpg.PostgresConnectionError,
-)  # fmt: skip
+    pw.OperationalError,
+    pw.InterfaceError,
+    sqlite3.OperationalError,
+    ConnectionError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it starts, it ends, it has crashed
+    asyncpg.InsufficientResourcesError,  # no disk, no memory, no connection left
+    asyncpg.PostgresSystemError,  # its disk fails
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that has not taken over yet
+    asyncpg.TransactionRollbackError,  # a deadlock
+)
 
 
 def open_database(url: str, *, pool: int = POOL, busy_s: float = BUSY_S) -> None:
@@ -89,9 +98,12 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """
 
     async def finish() -> T:
-        async with database.obj as db:
-            result: T = await db.run(fn, *args, **kwargs)
-            return result
+        try:
+            async with database.obj as db:
+                result: T = await db.run(fn, *args, **kwargs)
+                return result
+        except OSError as error:  # no socket there, no such name, none of its addresses answers
+            raise pw.OperationalError(f"{type(error).__name__}: {error}") from error
 
     if len(_running) >= QUERIES:
         raise TimeoutError("too many queries wait for a connection")
@@ -116,6 +128,14 @@ def transaction() -> Any:
     if isinstance(database.obj, pw.SqliteDatabase):
         return database.obj.atomic("IMMEDIATE")
     return database.obj.atomic()
+
+
+def locked(query: Any) -> Any:
+    """Let a query keep the rows that it finds from other transactions, until this one ends.
+
+    SQLite has one writer at a time, and `transaction` made us that one.
+    """
+    return query if isinstance(database.obj, pw.SqliteDatabase) else query.for_update()
 
 
 def ping() -> None:

@@ -1,12 +1,14 @@
 """Queries on accounts and their sessions."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import peewee as pw
 
 from quartchat import errors
-from quartchat.events import User, UserId, now
-from quartchat.store import transaction
+from quartchat.events import Control, User, UserId, now
+from quartchat.store import chores, locked, transaction
+from quartchat.store.chores import Chore
 from quartchat.store.models import Account, Session
 
 
@@ -30,6 +32,7 @@ def add_account(username: str, display_name: str, password_hash: str) -> User:
             display_name=display_name,
             password_hash=password_hash,
             created_at=now(),
+            display_key=fold(display_name),
         )
     except pw.IntegrityError:
         raise errors.UsernameTaken(field="username") from None
@@ -38,13 +41,33 @@ def add_account(username: str, display_name: str, password_hash: str) -> User:
 
 def credentials(username: str) -> tuple[User, str] | None:
     """Return a user and the hash of the password, or None."""
-    account = Account.get_or_none(Account.username == username)
+    account = Account.get_or_none(Account.username == username, Account.closed_at.is_null())
     return None if account is None else (user(account), account.password_hash)
 
 
-def add_session(user_id: UserId, secret_hash: str, kind: str, name: str) -> SessionRow:
-    """Start a session."""
+def known(user_id: UserId) -> User | None:
+    """Return a user, also one whose account is closed; None if there never was one."""
+    account = Account.get_or_none(Account.id == user_id)
+    return None if account is None else user(account)
+
+
+def password_hash(user_id: UserId) -> str:
+    """Return the hash of a user's password. Raises `Unauthenticated` if the account is closed."""
+    return str(opened(user_id).password_hash)
+
+
+def add_session(
+    user_id: UserId, secret_hash: str, kind: str, name: str, password_hash: str | None = None
+) -> SessionRow:
+    """Start a session.
+
+    Raises `InvalidCredentials` if the password that was checked, by this hash, is not good any
+    more, and `Unauthenticated` if the account is closed.
+    """
     with transaction():
+        account = opened(user_id)
+        if password_hash is not None and account.password_hash != password_hash:
+            raise errors.InvalidCredentials
         row = Session.create(
             account=user_id, secret_hash=secret_hash, kind=kind, name=name, created_at=now()
         )
@@ -70,6 +93,48 @@ def tokens(user_id: UserId) -> list[SessionRow]:
     return [_session(row) for row in rows]
 
 
+def cookies(user_id: UserId) -> list[SessionRow]:
+    """Return where a user is signed in, newest first."""
+    rows = (
+        Session.select(Session, Account)
+        .join(Account)
+        .where(Session.account == user_id, Session.kind == "cookie")
+        .order_by(Session.id.desc())
+    )
+    return [_session(row) for row in rows]
+
+
+def set_password(user_id: UserId, was: str, password_hash: str, keep: str) -> Chore:
+    """Change a password by its hashes, and end every cookie's session but one.
+
+    Raises `InvalidCredentials` if it has changed meanwhile.
+    """
+    with transaction():
+        account = opened(user_id)
+        if account.password_hash != was:
+            raise errors.InvalidCredentials(field="current_password")
+        Account.update(password_hash=password_hash).where(Account.id == user_id).execute()
+        return end_sessions(user_id, Session.kind == "cookie", Session.secret_hash != keep)
+
+
+def set_display_name(user_id: UserId, display_name: str) -> tuple[User, Chore]:
+    """Change what a user is called."""
+    with transaction():
+        account = opened(user_id)
+        account.display_name, account.display_key = display_name, fold(display_name)
+        account.save()
+        return user(account), chores.owe(chores.Announce((Control("user", user_id),)))
+
+
+def end_sessions(user_id: UserId, *which: Any) -> Chore:
+    """End a user's sessions, all or some, in a transaction; every process is to hear of it."""
+    mine = (Session.account == user_id, *which)
+    hashes = [row.secret_hash for row in Session.select(Session.secret_hash).where(*mine)]
+    Session.delete().where(*mine).execute()
+    ended = tuple(Control("session", user_id, session=each) for each in hashes)
+    return chores.owe(chores.Announce((*ended, Control("user", user_id))))
+
+
 def remove_session(secret_hash: str) -> None:
     """End a session; one that has ended already is fine."""
     Session.delete().where(Session.secret_hash == secret_hash).execute()
@@ -79,6 +144,19 @@ def live_sessions(secret_hashes: list[str]) -> set[str]:
     """Return those of the given sessions that have not ended."""
     rows = Session.select(Session.secret_hash).where(Session.secret_hash.in_(secret_hashes))
     return {row.secret_hash for row in rows}
+
+
+def opened(user_id: UserId) -> Any:
+    """Return an account, in a transaction, that is not closed before this one ends."""
+    row = locked(Account.select().where(Account.id == user_id, Account.closed_at.is_null())).first()
+    if row is None:
+        raise errors.Unauthenticated
+    return row
+
+
+def fold(name: str) -> str:
+    """Return the form of a display name that is searched."""
+    return name.casefold()[:255]
 
 
 def user(account: Account) -> User:

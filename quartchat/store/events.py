@@ -5,12 +5,15 @@ Rows come from the workers alone, in batches; `(room_id, n)` makes a repeated ba
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import peewee as pw
 
 from quartchat.events import Event, FeedId, RoomId, UserId
-from quartchat.store import models, rooms, transaction
+from quartchat.store import changes, documents, mentions, models, rooms, transaction
+from quartchat.store.changes import State
 
 ROOMS_PER_QUERY = 100  # SQLite takes at most 500 terms in a compound SELECT
 ROWS_PER_INSERT = 100  # SQLite before 3.32 takes at most 999 parameters
@@ -26,6 +29,8 @@ class Archived:
     event: Event
     author_id: UserId
     client_id: str | None
+    about: int | None = None  # the message that it changes
+    state: bytes = b""  # and what that is after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,19 @@ class Clash:
 def add_events(batch: Sequence[Archived]) -> list[Clash]:
     """Store a batch, each event once; what clashes with other content is returned, not lost."""
     with transaction():
+        changes.lock(alone=any(item.about is not None for item in batch))
         clashes = _insert(batch)
+        refused = {(clash.room_id, clash.n) for clash in clashes if clash.what == "number"}
+        standing = changes.apply(
+            [_state(item) for item in batch if (item.event.room_id, item.event.n) not in refused]
+        )
+        for state in standing:
+            mentions.note(state.room_id, state.data, changed=state.type != "message")
+        feeds = {(item.event.room_id, item.event.n): item.event.feed for item in batch}
+        documents.index(
+            Event(s.room_id, s.about, "message", s.data, feeds.get((s.room_id, s.about), FeedId(0)))
+            for s in standing
+        )
         newest: dict[tuple[RoomId, UserId], Event] = {}
         for item in batch:
             if item.event.type == "message":
@@ -51,6 +68,12 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
         for (room_id, author_id), event in newest.items():
             rooms.mark_read(author_id, room_id, event.n, event.messages)  # who writes has read
         return clashes
+
+
+def _state(item: Archived) -> State:
+    event = item.event
+    about, data = (item.about, item.state) if item.about else (event.n, event.data)
+    return State(event.room_id, about, event.n, event.type, data)
 
 
 def tail(room_id: RoomId) -> tuple[int, int]:
@@ -66,8 +89,14 @@ def tail(room_id: RoomId) -> tuple[int, int]:
 
 
 def event(room_id: RoomId, n: int) -> Event | None:
-    """Return one event, or None."""
+    """Return one event as it was, or None."""
     return _first(models.Event.n == n, models.Event.room_id == room_id)
+
+
+def message(room_id: RoomId, n: int) -> Event | None:
+    """Return one message as it stands, or None."""
+    here = (models.Event.room_id == room_id) & (models.Event.n == n)
+    return next(iter(_list(_messages().where(here, _IS_MESSAGE))), None)
 
 
 def sent(room_id: RoomId, author_id: UserId, client_id: str) -> Event | None:
@@ -85,17 +114,27 @@ def after(room_id: RoomId, n: int, limit: int) -> list[Event]:
     return _list(query.order_by(models.Event.n).limit(limit))
 
 
+def messages(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], Event]:
+    """Return some messages, a page at most, by room and id, as they stand, if they are there."""
+    if not keys:
+        return {}
+    table = models.Event
+    wanted: Any = [(table.room_id == room_id) & (table.n == n) for room_id, n in keys]
+    found = _list(_messages().where(reduce(or_, wanted), _IS_MESSAGE))
+    return {(event.room_id, event.n): event for event in found}
+
+
 def messages_before(room_id: RoomId, n: int | None, limit: int) -> list[Event]:
-    """Return messages with ids below `n` (None: the newest), descending."""
-    query = _events().where(models.Event.room_id == room_id, _IS_MESSAGE)
+    """Return messages with ids below `n` (None: the newest), descending, as they stand."""
+    query = _messages().where(models.Event.room_id == room_id, _IS_MESSAGE)
     if n is not None:
         query = query.where(models.Event.n < n)
     return _list(query.order_by(models.Event.n.desc()).limit(limit))
 
 
 def messages_after(room_id: RoomId, n: int, below: int, limit: int) -> list[Event]:
-    """Return messages with ids above `n` and below `below`, ascending."""
-    query = _events().where(
+    """Return messages with ids above `n` and below `below`, ascending, as they stand."""
+    query = _messages().where(
         models.Event.room_id == room_id, _IS_MESSAGE, models.Event.n > n, models.Event.n < below
     )
     return _list(query.order_by(models.Event.n).limit(limit))
@@ -139,7 +178,7 @@ def _insert(batch: Sequence[Archived]) -> list[Clash]:
             clashes.append(Clash(*key, "number"))
     for key, stored in _stored(rows.keys()).items():
         # Seen before: another worker was faster, or died between the commit and its XACK.
-        if rows.pop(key)["data"] != stored:
+        if not _same(rows.pop(key)["data"], stored):
             clashes.append(Clash(*key, "number"))
     missing = list(rows.values())
     try:
@@ -171,10 +210,15 @@ def _insert_one(row: dict[str, Any]) -> Clash | None:
         room_id, n = row["room_id"], row["n"]
         stored = _stored([(room_id, n)])
         if stored:
-            return None if stored[room_id, n] == row["data"] else Clash(room_id, n, "number")
+            return None if _same(row["data"], stored[room_id, n]) else Clash(room_id, n, "number")
         models.Event.insert(row | {"client_id": None}).execute()
         return Clash(room_id, n, "client_id")
     return None
+
+
+def _same(data: str, stored: str) -> bool:
+    """Whether a row holds an event; of a message that was deleted meanwhile no text is left."""
+    return data == stored or changes.is_rest(data, stored)
 
 
 def _stored(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], str]:
@@ -214,6 +258,22 @@ def _events() -> Any:
     return table.select(
         table.room_id, table.n, table.type, table.data, table.feed, table.messages
     ).tuples()
+
+
+def _messages() -> Any:
+    table, latest = models.Event, models.Latest
+    return (
+        table.select(
+            table.room_id, table.n, table.type,
+            pw.fn.COALESCE(latest.data, table.data), table.feed, table.messages,
+        )
+        .join(
+            latest,
+            pw.JOIN.LEFT_OUTER,
+            on=(latest.room_id == table.room_id) & (latest.about == table.n),
+        )
+        .tuples()
+    )  # fmt: skip
 
 
 def _first(*where: Any) -> Event | None:

@@ -4,18 +4,19 @@ Every function that returns a room takes the account that asks, so that there is
 to a room past its visibility.
 """
 
+import dataclasses
 import secrets
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 import peewee as pw
 
 from quartchat import errors
 from quartchat.events import NEVER, Role, RoomId, User, UserId, Visibility, now
-from quartchat.store import accounts, transaction
-from quartchat.store.models import Account, Member, Room
-
-PRESENT = ("joining", "joined")  # states in which a member counts as in the room
+from quartchat.store import accounts, chores, roles, transaction
+from quartchat.store.chores import Chore
+from quartchat.store.models import Account, Invitation, Member, Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class RoomRow:
     joined_n: int
     read_id: int
     read_messages: int
+    archived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Owed:
     state: str  # joining, joined, leaving
     ticket: str
     role: Role
+    chores: tuple[Chore, ...] = field(default=(), compare=False)  # of a leaving
 
 
 def fold(name: str) -> str:
@@ -71,6 +74,11 @@ def room(user_id: UserId, room_id: RoomId) -> RoomRow | None:
     return None if row is None else _room(row, row.member)
 
 
+def exists(room_id: RoomId) -> bool:
+    """Whether there is such a room, for anybody."""
+    return bool(Room.select().where(Room.id == room_id, Room.removed_at.is_null()).exists())
+
+
 def rooms(
     user_id: UserId, *, joined: bool, search: str, after: tuple[str, RoomId] | None, limit: int
 ) -> list[RoomRow]:
@@ -86,13 +94,23 @@ def rooms(
     return [_room(row, row.member) for row in query.order_by(Room.key, Room.id).limit(limit)]
 
 
+def peers(user_id: UserId, room_ids: Collection[RoomId]) -> dict[RoomId, User]:
+    """Return the other one of each direct room."""
+    rows: Any = (
+        Member.select(Member, Account)
+        .join(Account)
+        .where(Member.room.in_(room_ids), Member.account != user_id)
+    )
+    return {row.room_id: accounts.user(row.account) for row in rows}
+
+
 def memberships(user_id: UserId) -> dict[RoomId, int]:
     """Return the account's rooms, each with the number of the event of its joining.
 
     That is `NEVER` where the joining is not on the room's log yet, or only just.
     """
     rows: Any = Member.select(Member.room, Member.joined_n, Member.state).where(
-        Member.account == user_id, Member.state.in_(PRESENT)
+        Member.account == user_id, Member.state.in_(roles.PRESENT)
     )
     return {room: n if state == "joined" else NEVER for room, n, state in rows.tuples()}
 
@@ -102,19 +120,61 @@ def members(room_id: RoomId, after: UserId, limit: int) -> list[tuple[User, Role
     rows: Any = (
         Member.select(Member, Account)
         .join(Account)
-        .where(Member.room == room_id, Member.state.in_(PRESENT), Member.account > after)
+        .where(Member.room == room_id, Member.state.in_(roles.PRESENT), Member.account > after)
         .order_by(Member.account)
         .limit(limit)
     )
     return [(accounts.user(row.account), row.role) for row in rows]
 
 
+def member_ids(room_id: RoomId, after: UserId, limit: int) -> list[UserId]:
+    """Return who is in a room, by account id; as `members`, without what they are called."""
+    rows: Any = (
+        Member.select(Member.account)
+        .where(Member.room == room_id, Member.state.in_(roles.PRESENT), Member.account > after)
+        .order_by(Member.account)
+        .limit(limit)
+    )
+    return [user_id for (user_id,) in rows.tuples()]
+
+
+def rooms_of(user_ids: Collection[UserId]) -> dict[UserId, list[RoomId]]:
+    """Return the rooms of some accounts: every one of these, also if it has none."""
+    found: dict[UserId, list[RoomId]] = {user_id: [] for user_id in user_ids}
+    rows: Any = Member.select(Member.account, Member.room).where(
+        Member.account.in_(list(user_ids)), Member.state.in_(roles.PRESENT)
+    )
+    for user_id, room_id in rows.tuples():
+        found[user_id].append(room_id)
+    return found
+
+
+def named(room_id: RoomId, usernames: Collection[str]) -> dict[str, UserId]:
+    """Return those members of a room whose usernames are given."""
+    rows: Any = (
+        Member.select(Account.username, Account.id)
+        .join(Account)
+        .where(
+            Member.room == room_id, Member.state.in_(roles.PRESENT), Account.username.in_(usernames)
+        )
+    )
+    return dict(rows.tuples())
+
+
 def start_join(user_id: UserId, room_id: RoomId) -> Owed:
-    """Put an account into a room, or say how it stands there already."""
+    """Put an account into a room, or say how it stands there already.
+
+    Raises `NotFound`, `Banned`, `Unauthenticated` if the account is closed.
+    """
     with transaction():
+        direct = roles.lock(room_id).visibility == "direct"
         owed = _owed(user_id, room_id)
         if owed is not None:
             return owed
+        if direct:
+            raise errors.NotFound
+        if roles.banned(user_id, room_id):
+            raise errors.Banned
         ticket = f"-join-{secrets.token_hex(12)}"
         row = Member.insert(
             room=room_id, account=user_id, role="member", state="joining",
@@ -122,6 +182,12 @@ def start_join(user_id: UserId, room_id: RoomId) -> Owed:
         ).on_conflict_ignore()  # fmt: skip
         if row.as_rowcount().execute():  # 0: another request was faster
             _count(room_id, +1)
+        Invitation.delete().where(
+            Invitation.room == room_id, Invitation.invitee == user_id
+        ).execute()
+        # After the insert, which waits for a transaction that closes the account.
+        if Account.get_by_id(user_id).closed_at is not None:
+            raise errors.Unauthenticated
         return _owed(user_id, room_id) or Owed("joining", ticket, "member")
 
 
@@ -136,14 +202,25 @@ def finish_join(user_id: UserId, room_id: RoomId, ticket: str, n: int, messages:
 
 
 def start_leave(user_id: UserId, room_id: RoomId) -> Owed | None:
-    """Take an account out of a room; None if it is not in it and nothing is owed."""
+    """Take an account out of a room; None if it is not in it and nothing is owed.
+
+    Raises `NotFound`, `Forbidden` for a direct room.
+    """
     with transaction():
+        direct = roles.lock(room_id).visibility == "direct"
+        if direct and roles.present(user_id, room_id) is not None:
+            raise errors.Forbidden("A direct room has two members for ever.")
         left = Member.update(state="leaving", ticket=f"-leave-{secrets.token_hex(12)}").where(
-            Member.room == room_id, Member.account == user_id, Member.state.in_(PRESENT)
+            Member.room == room_id, Member.account == user_id, Member.state.in_(roles.PRESENT)
         )
-        if left.execute():
+        if is_new := left.execute():
             _count(room_id, -1)
-        return _owed(user_id, room_id)
+        owed = _owed(user_id, room_id)
+        if owed is None or owed.state != "leaving":
+            return owed
+        leave = chores.Leave(room_id, user_id, owed.role, owed.ticket)
+        owes = [chores.owe(leave), *roles.pass_on(room_id)] if is_new else [Chore(0, leave)]
+        return dataclasses.replace(owed, chores=tuple(owes))
 
 
 def finish_leave(user_id: UserId, room_id: RoomId, ticket: str) -> None:
@@ -161,7 +238,9 @@ def mark_read(user_id: UserId, room_id: RoomId, n: int, messages: int) -> None:
 
 
 def _visible(user_id: UserId) -> Any:
-    mine = (Member.room == Room.id) & (Member.account == user_id) & (Member.state.in_(PRESENT))
+    mine = (
+        (Member.room == Room.id) & (Member.account == user_id) & (Member.state.in_(roles.PRESENT))
+    )
     return (
         Room.select(Room, Member)
         .join(Member, pw.JOIN.LEFT_OUTER, on=mine, attr="member")
@@ -191,4 +270,5 @@ def _room(row: Any, member: Any) -> RoomRow:
         joined_n=0 if absent else member.joined_n,
         read_id=0 if absent else member.read_id,
         read_messages=0 if absent else member.read_messages,
+        archived=row.archived_at is not None,
     )

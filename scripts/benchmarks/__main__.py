@@ -21,6 +21,7 @@ SCENARIOS = (
     "storm",
     "posts",
     "history",
+    "search",
     "startup",
     "processes",
 )

@@ -17,6 +17,7 @@ CROWD = {"server": "quartchat", "readers": 1000}
 HEAVY, MIDDLE, LIGHT = ({**CROWD, "rate": rate} for rate in (1000, 100, 10))
 COUNTS = ("web", "all")
 NOT_YET = "not measured"
+SEARCH_MS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ BARS: dict[str, tuple[Bar, ...]] = {
             )
             for server, hypercorn in (
                 ("empty route", "Hypercorn as it comes"),
-                ("empty, our tcp", "Hypercorn with quartchat/tcp.py"),
+                ("empty, our HTTP", "Hypercorn with quartchat/http1.py"),
             )
             for text, figure, count in (
                 (f"≥ 0.75 of an empty route's answers per second, {hypercorn}", "rate", ""),
@@ -235,6 +236,16 @@ BARS: dict[str, tuple[Bar, ...]] = {
             form="{:.2f} times",
         )
         for place in ("newest", "middle", "oldest")
+    ),
+    "search": tuple(
+        Bar(
+            f"{kind}: p99 at 1,000,000 messages",
+            {"kind": kind, "messages": 1_000_000},
+            "p99_ms",
+            most=SEARCH_MS,
+            form="{:.1f} ms",
+        )
+        for kind in ("common word", "common prefix", "rare word", "phrase", "rare phrase")
     ),
     "processes": tuple(
         bar

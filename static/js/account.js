@@ -6,6 +6,8 @@ const form = document.querySelector("#account");
 const problem = document.querySelector("#problem");
 const button = form.querySelector("button");
 
+document.querySelector(".aside a").search = location.search; // the way back stays known
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   button.disabled = true;
@@ -13,13 +15,21 @@ form.addEventListener("submit", async (event) => {
   try {
     const { username, password } = Object.fromEntries(new FormData(form));
     await request("POST", form.getAttribute("action"), { username: username.trim(), password });
-    location.replace("/");
+    location.replace(wayBack());
   } catch (error) {
     show(sentences(error), new Set(error.errors.map(({ field }) => field)));
     button.disabled = false;
     form.elements.password.focus();
   }
 });
+
+/** Where the reader was going, as `?next=` says; only within this site. */
+function wayBack() {
+  const next = new URLSearchParams(location.search).get("next") ?? "/";
+  if (!URL.canParse(next, location.origin)) return "/";
+  const { origin, href } = new URL(next, location.origin);
+  return origin === location.origin ? href : "/";
+}
 
 /** A value that breaks a rule is best answered by the rule, which stands under its field. */
 function sentences({ code, errors, sentences: given }) {

@@ -48,7 +48,7 @@ export async function call(method, path, body) {
   try {
     return await request(method, path, body);
   } catch (problem) {
-    if (problem.status === 401) toLogin();
+    if (problem.code === "unauthenticated") toLogin(); // a wrong password is a 401, too
     throw problem;
   }
 }
@@ -59,3 +59,6 @@ export function toLogin() {
 
 export const get = (path) => call("GET", path);
 export const post = (path, body) => call("POST", path, body);
+export const put = (path, body) => call("PUT", path, body);
+export const patch = (path, body) => call("PATCH", path, body);
+export const remove = (path, body) => call("DELETE", path, body);

@@ -1,8 +1,9 @@
-// A person's initial on one of a few tints.
+// A person's initial on one of a few tints; with a dot where the person is online.
 
 const TINTS = 8; // as many as base.css has
 
-export function paintAvatar(element, user) {
+export function paintAvatar(element, user, online = false) {
   element.textContent = [...user.display_name][0]?.toLocaleUpperCase() ?? "";
   element.dataset.tint = user.id % TINTS;
+  element.toggleAttribute("data-online", online);
 }

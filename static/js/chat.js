@@ -1,14 +1,16 @@
 // The chat page: wires the session to the stream on one side and to the elements on the other.
 
 import * as api from "./api.js";
-import { paintAvatar } from "./avatar.js";
 import { Backoff } from "./backoff.js";
-import { Composer } from "./composer.js";
-import { BrowseDialog, NewRoomDialog, confirmLeave } from "./dialogs.js";
-import { Log } from "./log.js";
+import { Conversation } from "./conversation.js";
+import { Door } from "./door.js";
+import { Frame } from "./frame.js";
+import { showBadge } from "./badge.js";
+import { install } from "./install.js";
+import { called } from "./labels.js";
 import { Place } from "./place.js";
+import { ask } from "./question.js";
 import { RoomList } from "./room-list.js";
-import { rows } from "./rows.js";
 import { Session } from "./session.js";
 import { Tabs } from "./tabs.js";
 
@@ -16,6 +18,13 @@ const FRAME_MS = 30; // changes within this time are drawn together
 const NOTICE_MS = 8_000;
 const RETRY_MS = 5_000; // after an event whose consequences could not be fetched
 const ROOM_PATH = /^\/rooms\/(\d+)$/;
+const JOIN_PATH = /^\/join\/([^/]+)$/;
+const LEAVING = {
+  title: "Leave this private room?",
+  text: "You can come back only when somebody in it adds you again.",
+  action: "Leave",
+  keep: "Stay",
+};
 
 const find = (id) => document.getElementById(id);
 
@@ -27,17 +36,15 @@ class Chat {
   #drawing = 0;
   #noticeTimer = 0;
   #place = new Place();
-  #roomList = new RoomList(find("room-list"), find("room-list-note"));
-  #composer = new Composer(find("composer"), (body) => this.#send(body));
-  #newRoom = new NewRoomDialog((room) => this.#enter(room));
-  #browse = new BrowseDialog((room) => this.#enter(room));
-  #log = new Log(find("log"), find("to-latest"), {
-    end: () => this.#draw(),
-    top: () => this.#timeline?.loadOlder(),
-    reload: () => (this.#timeline.state === "failed" ? this.#timeline.load() : this.#timeline.loadOlder()),
-    again: (clientId) => this.#session.outbox.again(clientId),
-    discard: (clientId) => this.#session.outbox.settle(clientId),
+  #roomList = new RoomList();
+  #door = new Door(this.#place, {
+    enter: (room) => this.#enter(room),
+    go: (path) => this.#go(path),
+    again: () => this.#route(),
+    notify: (text) => this.#notify(text),
   });
+  #conversation;
+  #frame;
 
   constructor(me) {
     this.#me = me;
@@ -45,6 +52,17 @@ class Chat {
       attended: () => this.#attended,
       onchange: () => this.#draw(),
       onremoved: (room) => this.#removed(room),
+    });
+    this.#conversation = new Conversation(me, this.#session, {
+      end: () => this.#draw(),
+      notify: (text) => this.#notify(text),
+    });
+    this.#frame = new Frame(me, this.#session, {
+      enter: (room) => this.#enter(room),
+      notify: (text) => this.#notify(text),
+      openMessage: (roomId, messageId) => this.openMessage(roomId, messageId),
+      attended: (roomId) => roomId === this.#session.open && this.#attended,
+      speaks: () => this.#tabs.leading,
     });
     this.#tabs = new Tabs(`quartchat.${me.id}`, "/api/chat/events", {
       onevent: (event) => this.#receive(event),
@@ -54,17 +72,15 @@ class Chat {
   }
 
   async start() {
-    find("my-name").textContent = this.#me.display_name;
-    paintAvatar(find("my-avatar"), this.#me);
+    install();
     this.#listen();
+    this.#frame.start();
     this.#tabs.start(await persist(() => this.#session.load(), (problem) => this.#cannotStart(problem)));
     this.#session.outbox.restore();
     await this.#route();
   }
 
   #listen() {
-    find("new-room").addEventListener("click", () => this.#newRoom.show());
-    find("browse-rooms").addEventListener("click", () => this.#browse.show());
     find("leave-room").addEventListener("click", () => this.#leave());
     find("log-out").addEventListener("click", () => this.#logOut());
     document.addEventListener("click", (event) => this.#follow(event));
@@ -79,7 +95,9 @@ class Chat {
 
   async #receive(event) {
     try {
-      const cursor = await this.#session.receive(event);
+      const received = this.#session.receive(event);
+      this.#frame.hear(event);
+      const cursor = await received;
       if (cursor) this.#tabs.cursor = cursor;
     } catch {
       setTimeout(() => this.#tabs.revive({ force: true }), RETRY_MS); // `ready` compares again
@@ -93,7 +111,7 @@ class Chat {
     const status = find("status");
     if (status.textContent !== state) status.textContent = state;
     status.dataset.state = state;
-    this.#composer.offline = state === "Offline";
+    this.#conversation.offline = state === "Offline";
   }
 
   #online() {
@@ -126,19 +144,21 @@ class Chat {
   /** Show what the address says. */
   async #route() {
     const roomId = Number(ROOM_PATH.exec(location.pathname)?.[1] ?? 0);
+    const token = JOIN_PATH.exec(location.pathname)?.[1];
     const left = this.#session.open;
-    document.body.dataset.view = roomId ? "room" : "list";
+    document.body.dataset.view = roomId || token ? "room" : "list";
     this.#session.enter(roomId);
     this.#drawNow(); // before anyone can type, so that the field holds the room's own draft
     if (this.#session.open) return this.#arrive();
-    if (roomId) return this.#lookAt(roomId);
+    if (roomId) return this.#door.lookAt(roomId);
+    if (token) return this.#door.lookThrough(token);
     this.#welcome();
     this.#roomList.focus(left);
   }
 
   #arrive() {
     // On a touch screen the focus would bring up the keyboard over the messages.
-    if (matchMedia("(pointer: fine)").matches) this.#composer.focus();
+    if (matchMedia("(pointer: fine)").matches) this.#conversation.focus();
   }
 
   #welcome() {
@@ -148,30 +168,6 @@ class Chat {
     this.#place.say(title, note);
   }
 
-  /** A room by its address that is not in the list. */
-  async #lookAt(roomId) {
-    this.#place.say("One moment…");
-    try {
-      const room = await api.get(`/api/chat/rooms/${roomId}`);
-      if (room.joined) return this.#enter(room);
-      this.#place.say(room.name, room.topic || "You are not in this room yet.", {
-        label: "Join room",
-        run: () => this.#join(roomId),
-      });
-    } catch (problem) {
-      if (problem.status === 404) this.#place.say("There is no such room", "It may be gone, or it may be private.");
-      else this.#place.say("The room did not load", problem.message, { label: "Load again", run: () => this.#route() });
-    }
-  }
-
-  async #join(roomId) {
-    try {
-      await this.#enter(await api.post(`/api/chat/rooms/${roomId}/join`));
-    } catch (problem) {
-      this.#notify(problem.message);
-    }
-  }
-
   #enter(room) {
     this.#session.put(room);
     return this.#go(`/rooms/${room.id}`);
@@ -179,7 +175,7 @@ class Chat {
 
   async #leave() {
     const room = this.#session.rooms.get(this.#session.open);
-    if (room.visibility !== "public" && !(await confirmLeave())) return;
+    if (room.visibility !== "public" && !(await ask(LEAVING))) return;
     try {
       await api.post(`/api/chat/rooms/${room.id}/leave`);
       this.#go("/");
@@ -193,12 +189,13 @@ class Chat {
   #removed(room) {
     if (room.id !== this.#session.open) return;
     this.#session.enter(null);
-    this.#place.say(`You are no longer in ${room.name}`, "You have left it, or it is gone.");
+    this.#place.say(`You are no longer in ${called(room)}`, "You have left it, or it is gone.");
   }
 
-  #send(body) {
-    this.#log.toEnd();
-    this.#session.send(body);
+  /** Show a message in its place, however old. */
+  async openMessage(roomId, messageId) {
+    await this.#go(`/rooms/${roomId}`);
+    if (this.#session.open === roomId) await this.#conversation.showMessage(messageId);
   }
 
   async #logOut() {
@@ -213,12 +210,8 @@ class Chat {
 
   // Drawing
 
-  get #timeline() {
-    return this.#session.open ? this.#session.timeline(this.#session.open) : null;
-  }
-
   get #attended() {
-    return document.visibilityState === "visible" && this.#log.pinned && this.#timeline?.state === "ready";
+    return document.visibilityState === "visible" && this.#conversation.atEnd;
   }
 
   #draw() {
@@ -229,27 +222,24 @@ class Chat {
     clearTimeout(this.#drawing);
     this.#drawing = 0;
     this.#drawRoom();
-    this.#roomList.render(this.#session.rooms.sorted, this.#session.open);
+    const { rooms, open, presence } = this.#session;
+    this.#roomList.render(rooms.sorted, open, presence);
+    this.#frame.draw(rooms.get(open) ?? null);
     this.#drawTitle();
   }
 
   #drawRoom() {
     const room = this.#session.rooms.get(this.#session.open);
     if (!room) return;
-    const timeline = this.#timeline;
-    if (this.#log.pinned) timeline.trim();
-    this.#place.showRoom(room);
-    this.#composer.show(room);
-    const list = rows({ timeline, pending: this.#session.outbox.of(room.id), mark: this.#session.mark, me: this.#me });
-    const busy = timeline.state === "loading" || timeline.older === "loading";
-    this.#log.show(room.id, list, { busy, unread: room.unread, roomName: room.name });
+    this.#place.showRoom(room, this.#session.presence.has(room.peer?.id));
+    this.#conversation.draw(room);
     if (this.#attended) this.#session.attend();
   }
 
   #drawTitle() {
     const { rooms, open } = this.#session;
-    const name = rooms.get(open)?.name;
-    document.title = `${rooms.unread ? `(${rooms.unread}) ` : ""}${name ? `${name} · ` : ""}quartchat`;
+    const room = rooms.get(open);
+    showBadge(rooms, room && called(room));
   }
 
   #cannotStart(problem) {

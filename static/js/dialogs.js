@@ -1,16 +1,11 @@
-// The dialogs: make a room, browse the public ones, confirm leaving a private one.
+// The dialogs about rooms that the reader is not in yet: make one, browse the public ones.
 
 import { get, post } from "./api.js";
+import { closeButtons } from "./forms.js";
 import { members } from "./labels.js";
 
 const SEARCH_PAUSE_MS = 200; // of typing, before the server is asked
 const ROOMS_PER_PAGE = 50;
-
-function closeButtons(dialog) {
-  for (const button of dialog.querySelectorAll("[data-close]")) {
-    button.addEventListener("click", () => dialog.close());
-  }
-}
 
 export class NewRoomDialog {
   #dialog = document.querySelector("#new-room-dialog");
@@ -145,15 +140,4 @@ export class BrowseDialog {
     this.#note.textContent = text;
     this.#note.hidden = !text;
   }
-}
-
-const leaveDialog = document.querySelector("#leave-dialog");
-
-/** Whether the reader really wants to leave a room that cannot be joined again at will. */
-export function confirmLeave() {
-  leaveDialog.returnValue = "stay";
-  leaveDialog.showModal();
-  return new Promise((resolve) => {
-    leaveDialog.addEventListener("close", () => resolve(leaveDialog.returnValue === "leave"), { once: true });
-  });
 }

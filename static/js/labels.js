@@ -2,4 +2,9 @@
 
 export const members = (count) => `${count.toLocaleString()} ${count === 1 ? "member" : "members"}`;
 
-export const icon = (visibility) => (visibility === "public" ? "#icon-hash" : "#icon-lock");
+const ICONS = { public: "#icon-hash", private: "#icon-lock", direct: "#icon-person" };
+
+export const icon = (visibility) => ICONS[visibility];
+
+/** What a room is called: a direct one by the other person in it. */
+export const called = ({ name, peer }) => name || peer?.display_name || "this room";

@@ -1,57 +1,86 @@
 // The log: keeps the elements in step with the rows, and the reader's place while they change.
 
 import { createArticle, fillArticle } from "./article.js";
-import { day } from "./times.js";
+import { createLine } from "./lines.js";
 
 const AT_END_PX = 48; // this close to the end counts as reading along
-const NEAR_TOP_PX = 600; // older messages are fetched before the reader gets there
-
-const LINES = {
-  loading: "Loading messages…",
-  older: "Loading older messages…",
-  failed: "The messages could not be loaded.",
-  "older-failed": "Older messages could not be loaded.",
-  new: "New",
-};
+const NEAR_PX = 600; // older and newer messages are fetched before the reader gets there
+const FOUND_MS = 2_500; // as long as a message that was jumped to stands out
 
 export class Log {
   #log;
-  #toLatest;
   #shown = new Map(); // key → {row, element}
+  #rows = new WeakMap(); // element → row
   #roomId = null;
   #pinned = true;
+  #hasNewer = false;
+  #loaded = false; // the last drawing had messages on their way
+  #version = 0;
   #on;
 
-  /** `on`: {end(), top(), reload(), again(clientId), discard(clientId)} */
-  constructor(log, toLatest, on) {
+  /** `on`: {moved(), top(), bottom()} */
+  constructor(log, on) {
     this.#log = log;
-    this.#toLatest = toLatest;
     this.#on = on;
     log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    log.addEventListener("click", (event) => this.#clicked(event));
-    toLatest.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.#pinned && this.toEnd()).observe(log);
   }
 
-  /** Whether the reader is at the end and wants to stay there. */
+  /** Whether the reader is at the end, or on the way to it, and wants to stay there. */
   get pinned() {
     return this.#pinned;
   }
 
+  /** To the last message; where it is not here yet, once it is. */
   toEnd() {
     this.#pinned = true;
     this.#log.scrollTop = this.#log.scrollHeight;
   }
 
-  show(roomId, rows, { busy, unread, roomName }) {
-    if (roomId !== this.#roomId) this.#clear(roomId);
+  /** The message that an element shows. */
+  messageOf(element) {
+    return this.#rows.get(element)?.message;
+  }
+
+  /** Where the line above the first new message is: "above", "here", "below" or, unloaded, null. */
+  get newLine() {
+    const element = this.#shown.get("new")?.element;
+    if (!element) return null;
+    const { scrollTop, clientHeight } = this.#log;
+    if (element.offsetTop + element.offsetHeight <= scrollTop) return "above";
+    return element.offsetTop < scrollTop + clientHeight ? "here" : "below";
+  }
+
+  /** `version` differs where names may be known that were not; `context` is for the articles. */
+  show(roomId, rows, { busy, hasNewer, roomName, version, context }) {
+    const entered = roomId !== this.#roomId;
+    if (entered) this.#clear(roomId);
     this.#log.setAttribute("aria-busy", busy);
+    // A page of the past is no news to be read out.
+    this.#log.setAttribute("aria-live", entered || this.#loaded ? "off" : "polite");
+    this.#loaded = busy;
+    this.#hasNewer = hasNewer;
     const anchor = this.#pinned ? null : this.#anchor();
-    this.#patch(rows, roomName);
-    if (anchor) this.#log.scrollTop += anchor.element.offsetTop - anchor.top;
-    else this.toEnd();
-    this.#offerLatest(unread);
-    this.#askForOlder();
+    this.#patch(rows, roomName, { ...context, renamed: version !== this.#version });
+    this.#version = version;
+    if (!anchor) this.toEnd();
+    else if (anchor.element.isConnected) this.#log.scrollTop += anchor.element.offsetTop - anchor.top;
+    this.#askForMore();
+  }
+
+  /** Bring a row into view and let it stand out; whether it is there. */
+  reveal(wanted) {
+    const { row, element } = [...this.#shown.values()].find((shown) => wanted(shown.row)) ?? {};
+    if (!row) return false;
+    const above = (this.#log.clientHeight - element.offsetHeight) / (row.kind === "message" ? 2 : 4);
+    this.#log.scrollTop = element.offsetTop - Math.max(above, 0);
+    this.#pinned = false;
+    this.#scrolled();
+    if (row.kind !== "message") return true;
+    element.focus({ preventScroll: true });
+    element.classList.add("found");
+    setTimeout(() => element.classList.remove("found"), FOUND_MS);
+    return true;
   }
 
   #clear(roomId) {
@@ -61,86 +90,64 @@ export class Log {
     this.#log.replaceChildren();
   }
 
-  /** The topmost message in view, which must not move on the screen. */
+  /**
+   * The topmost message in view, which must not move on the screen; not the first of all, which
+   * loses its day and its byline to older ones.
+   */
   #anchor() {
     const { scrollTop } = this.#log;
-    for (const { row, element } of this.#shown.values()) {
-      if (row.kind === "message" && element.offsetTop + element.offsetHeight > scrollTop) {
-        return { element, top: element.offsetTop };
-      }
-    }
-    return null;
+    const messages = [...this.#shown.values()].filter(({ row }) => row.kind === "message");
+    const seen = messages.find(({ element }, at) => at > 0 && element.offsetTop + element.offsetHeight > scrollTop);
+    const { element } = seen ?? messages[0] ?? {};
+    return element ? { element, top: element.offsetTop } : null;
   }
 
-  #patch(rows, roomName) {
+  #patch(rows, roomName, context) {
     const old = this.#shown;
-    this.#shown = new Map(rows.map((row) => [row.key, this.#render(row, old.get(row.key), roomName)]));
+    this.#shown = new Map(rows.map((row) => [row.key, this.#render(row, old.get(row.key), roomName, context)]));
     for (const [key, { element }] of old) {
-      if (this.#shown.get(key)?.element !== element) element.remove();
+      if (this.#shown.get(key)?.element !== element) this.#remove(element);
     }
     let place = this.#log.firstElementChild;
-    for (const { element } of this.#shown.values()) {
+    for (const { row, element } of this.#shown.values()) {
+      this.#rows.set(element, row);
       if (element === place) place = place.nextElementSibling;
       else this.#log.insertBefore(element, place);
     }
   }
 
-  #render(row, shown, roomName) {
-    if (shown && same(shown.row, row)) return shown;
-    if (row.kind !== "message") return { row, element: line(row, roomName) };
-    const element = shown?.element ?? createArticle();
-    fillArticle(element, row);
-    return { row, element };
+  /** What is taken away does not take the focus with it. */
+  #remove(element) {
+    if (element.contains(document.activeElement)) this.#log.focus({ preventScroll: true });
+    element.remove();
   }
 
-  #offerLatest(unread) {
-    this.#toLatest.hidden = this.#pinned;
-    this.#toLatest.lastElementChild.textContent =
-      unread ? `${unread} new ${unread === 1 ? "message" : "messages"}` : "Jump to latest";
+  #render(row, shown, roomName, context) {
+    if (shown && same(shown.row, row) && !(context.renamed && row.message?.reactions.length)) return shown;
+    if (row.kind !== "message") return { row, element: createLine(row, roomName) };
+    const element = shown?.element ?? createArticle();
+    fillArticle(element, row, shown?.row, context);
+    return { row, element };
   }
 
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#log;
-    this.#pinned = scrollHeight - clientHeight - scrollTop < AT_END_PX;
-    this.#toLatest.hidden = this.#pinned;
-    if (this.#pinned) this.#on.end();
-    this.#askForOlder();
+    if (scrollHeight - clientHeight - scrollTop >= AT_END_PX) this.#pinned = false;
+    else this.#pinned ||= !this.#hasNewer;
+    this.#on.moved();
+    this.#askForMore();
   }
 
-  #askForOlder() {
-    if (this.#log.scrollTop < NEAR_TOP_PX && this.#shown.get("head")?.row.kind === "older") this.#on.top();
-  }
-
-  #clicked({ target }) {
-    const { clientId } = target.closest("article")?.dataset ?? {};
-    if (target.matches(".again")) this.#on.again(clientId);
-    if (target.matches(".discard")) this.#on.discard(clientId);
-    if (target.matches(".reload")) this.#on.reload();
+  #askForMore() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#log;
+    if (scrollTop < NEAR_PX && this.#shown.get("head")?.row.kind === "older") this.#on.top();
+    if (scrollHeight - clientHeight - scrollTop < NEAR_PX && this.#shown.get("foot")?.row.kind === "newer") this.#on.bottom();
   }
 }
 
 function same(a, b) {
-  if (a.kind !== b.kind || a.grouped !== b.grouped) return false;
+  if (a.kind !== b.kind || a.grouped !== b.grouped || a.quote !== b.quote) return false;
   if (a.message === b.message) return true;
   return a.message.id === null && b.message.id === null &&
     a.message.state === b.message.state && a.message.reason === b.message.reason;
-}
-
-/** Everything in the log that is not a message: one line of our own words. */
-function line({ kind, at }, roomName) {
-  const element = document.createElement("div");
-  element.className = `line ${kind}`;
-  const text = document.createElement("span");
-  text.textContent = kind === "day" ? day(at) : LINES[kind] ?? `This is the beginning of ${roomName}.`;
-  element.append(text);
-  if (kind.endsWith("failed")) element.append(reloadButton());
-  return element;
-}
-
-function reloadButton() {
-  const button = document.createElement("button");
-  button.className = "link reload";
-  button.type = "button";
-  button.textContent = "Load again";
-  return button;
 }

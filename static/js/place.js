@@ -1,6 +1,6 @@
 // What fills the main part of the page: the open room, or a few words where none is open.
 
-import { icon, members } from "./labels.js";
+import { called, icon, members } from "./labels.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -23,11 +23,13 @@ export class Place {
     this.#action = action?.run;
   }
 
-  showRoom({ name, topic, visibility, member_count: count }) {
+  /** `online`: whether the other one of a direct room is. */
+  showRoom(room, online) {
+    const { topic, visibility, peer, member_count: count } = room;
     this.#swap({ room: true });
-    find("room-name").textContent = name;
+    find("room-name").textContent = called(room);
     find("room-icon").setAttribute("href", icon(visibility));
-    find("room-members").textContent = members(count);
+    find("room-members").textContent = peer ? `@${peer.username} · ${online ? "online" : "offline"}` : members(count);
     find("room-topic").textContent = topic;
     find("room-topic").title = topic;
   }

@@ -1,52 +1,76 @@
-// The list of joined rooms in the sidebar.
+// The lists in the sidebar: the joined rooms, and the direct ones.
 
-import { icon } from "./labels.js";
+import { paintAvatar } from "./avatar.js";
+import { called, icon } from "./labels.js";
+import { forMe } from "./rooms.js";
 
 const template = document.querySelector("#room-template");
 const MOST = 99; // a badge has room for two digits
 
+const find = (id) => document.getElementById(id);
+
 export class RoomList {
-  #list;
-  #note;
+  #list = find("room-list");
+  #directs = find("direct-list");
+  #note = find("room-list-note");
   #items = new Map(); // room id → <li>
 
-  constructor(list, note) {
-    this.#list = list;
-    this.#note = note;
-  }
-
-  render(rooms, openId) {
+  /** `presence.has(userId)`: whether the dot of a direct room is lit. */
+  render(rooms, openId, presence) {
     const items = new Map(rooms.map((room) => [room.id, this.#items.get(room.id) ?? create(room)]));
-    rooms.forEach((room) => fill(items.get(room.id), room, room.id === openId));
-    const order = [...items.values()];
-    if (order.some((item, at) => item !== this.#list.children[at]) || order.length !== this.#items.size) {
-      this.#list.replaceChildren(...order);
+    for (const room of rooms) {
+      fill(items.get(room.id), room, { current: room.id === openId, online: presence.has(room.peer?.id) });
     }
     this.#items = items;
+    const channels = rooms.filter(({ visibility }) => visibility !== "direct");
+    this.#arrange(this.#list, channels);
+    this.#arrange(this.#directs, rooms.filter((room) => !channels.includes(room)));
     this.#note.textContent = "You are in no room yet. Browse the open ones, or make your own.";
-    this.#note.hidden = rooms.length > 0;
+    this.#note.hidden = channels.length > 0;
   }
 
   focus(roomId) {
     this.#items.get(roomId)?.querySelector("a").focus();
+  }
+
+  #arrange(list, rooms) {
+    const order = rooms.map(({ id }) => this.#items.get(id));
+    const same = order.length === list.children.length && order.every((item, at) => item === list.children[at]);
+    if (!same) list.replaceChildren(...order);
   }
 }
 
 function create(room) {
   const item = template.content.firstElementChild.cloneNode(true);
   item.querySelector("a").href = `/rooms/${room.id}`;
+  item.querySelector(room.peer ? ".icon" : ".avatar").remove();
   return item;
 }
 
-function fill(item, { name, visibility, unread }, current) {
+function fill(item, room, { current, online }) {
+  const { unread, mentions, archived, peer } = room;
   const link = item.querySelector("a");
-  link.setAttribute("aria-label", unread ? `${name}, ${unread} unread` : name);
+  link.setAttribute("aria-label", label(room, online));
   link.toggleAttribute("data-unread", unread > 0);
+  link.toggleAttribute("data-archived", archived);
   if (current) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
-  item.querySelector("use").setAttribute("href", icon(visibility));
-  item.querySelector(".room-link-name").textContent = name;
+  if (peer) paintAvatar(item.querySelector(".avatar"), peer, online);
+  else item.querySelector("use").setAttribute("href", icon(room.visibility));
+  item.querySelector(".room-link-name").textContent = called(room);
   const badge = item.querySelector(".badge");
   badge.hidden = !unread;
-  badge.textContent = unread > MOST ? `${MOST}+` : unread;
+  badge.toggleAttribute("data-for-me", forMe(room) > 0);
+  badge.textContent = `${mentions && !peer ? "@" : ""}${unread > MOST ? `${MOST}+` : unread}`;
+}
+
+function label(room, online) {
+  const { unread, mentions, archived, peer } = room;
+  return [
+    called(room),
+    online && "online",
+    archived && "archived",
+    unread && `${unread} unread`,
+    mentions && !peer && `${mentions} ${mentions === 1 ? "mention" : "mentions"}`,
+  ].filter(Boolean).join(", ");
 }

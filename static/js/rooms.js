@@ -1,5 +1,7 @@
 // The rooms that the reader is in, and how much of each is unread. No DOM, no network.
 
+import { called } from "./labels.js";
+
 const byName = new Intl.Collator(undefined, { sensitivity: "base", numeric: true });
 
 export class Rooms {
@@ -14,18 +16,23 @@ export class Rooms {
   }
 
   get sorted() {
-    return [...this.#byId.values()].sort((a, b) => byName.compare(a.name, b.name) || a.id - b.id);
+    return [...this.#byId.values()].sort((a, b) => byName.compare(called(a), called(b)) || a.id - b.id);
   }
 
   get unread() {
     return this.sorted.reduce((sum, room) => sum + room.unread, 0);
   }
 
+  /** How many messages are meant for the reader: mentions, and all of a direct room. */
+  get forMe() {
+    return this.sorted.reduce((sum, room) => sum + forMe(room), 0);
+  }
+
   /** A room as the server has it; what the stream told meanwhile is newer and stays. */
   put(room) {
     const known = this.#byId.get(room.id);
-    const { last_id, read_id, unread } = known?.last_id > room.last_id ? known : room;
-    this.#byId.set(room.id, { ...room, last_id, read_id, unread });
+    const { last_id, read_id, unread, mentions } = known?.last_id > room.last_id ? known : room;
+    this.#byId.set(room.id, { ...room, last_id, read_id, unread, mentions });
   }
 
   replaceAll(rooms) {
@@ -49,3 +56,5 @@ export class Rooms {
     if (room) Object.assign(room, fields);
   }
 }
+
+export const forMe = ({ visibility, unread, mentions }) => (visibility === "direct" ? unread : mentions);

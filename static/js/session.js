@@ -2,25 +2,41 @@
 // `onchange()` when anything to be seen has changed.
 
 import * as api from "./api.js";
+import { Changes } from "./changes.js";
+import { Drafts } from "./drafts.js";
+import { Gaps } from "./gaps.js";
+import { People } from "./names.js";
 import { Outbox } from "./outbox.js";
+import { Presence } from "./presence.js";
+import { Quotes } from "./quotes.js";
 import { Reading } from "./reading.js";
 import { Rooms } from "./rooms.js";
-import { Timeline } from "./timeline.js";
+import { Storage } from "./storage.js";
+import { Timelines } from "./timelines.js";
+import { Telling, Typing } from "./typing.js";
 
 const ROOMS_PER_PAGE = 200;
-const MESSAGES_PER_PAGE = 50;
-const TIMELINES_KEPT = 20; // rooms that open without a fetch
 
 const path = (roomId, rest = "") => `/api/chat/rooms/${roomId}${rest}`;
 
 export class Session {
+  storage = new Storage();
   rooms = new Rooms();
+  people; // user id → User, of everybody that was seen anywhere
   outbox;
+  drafts;
+  typing;
+  presence;
+  telling = new Telling((roomId) => api.post(path(roomId, "/typing")));
+  quotes;
+  changes;
   open = null; // id of the room in view
   mark = null; // event id above which the open room's messages are marked as new
+  target = null; // {id} of a message, or {key} of a row, to be brought into view once it is there
   #me;
   #asking = new Set(); // ids of rooms that are being refreshed
-  #timelines = new Map(); // room id → Timeline, the latest opened last
+  #gaps = new Gaps();
+  #timelines;
   #reading = new Reading((roomId, id) => api.post(path(roomId, "/read"), { id }));
   #attended;
   #onchange;
@@ -32,9 +48,16 @@ export class Session {
     this.#attended = attended;
     this.#onchange = onchange;
     this.#onremoved = onremoved;
-    this.outbox = new Outbox(`quartchat.outbox.${me.id}`, {
+    this.people = new People(me, (roomId, query) => api.get(path(roomId, `/members?${query}`)), onchange);
+    this.drafts = new Drafts(this.storage, `quartchat.draft.${me.id}`);
+    this.typing = new Typing(onchange);
+    this.presence = new Presence((roomId) => api.get(path(roomId, "/presence")), onchange);
+    this.quotes = new Quotes((roomId, id) => api.get(path(roomId, `/messages/${id}`)), onchange);
+    this.#timelines = new Timelines((messages) => this.people.wrote(messages), onchange);
+    this.changes = new Changes(me, this.#timelines);
+    this.outbox = new Outbox(this.storage, `quartchat.outbox.${me.id}`, {
       post: (roomId, message) => api.post(path(roomId, "/messages"), message),
-      onsent: (message) => this.#timelines.get(message.room_id)?.apply(message),
+      onsent: (message) => this.#timelines.get(message.room_id)?.add(message),
       onchange,
     });
   }
@@ -55,24 +78,35 @@ export class Session {
     return cursor;
   }
 
-  /** The room's timeline, loading if this is its first use. */
   timeline(roomId) {
-    const timeline = this.#timelines.get(roomId) ?? new Timeline(
-      (where) => api.get(path(roomId, `/messages?${new URLSearchParams({ limit: MESSAGES_PER_PAGE, ...where })}`)),
-      this.#onchange,
-    );
-    this.#timelines.delete(roomId);
-    this.#timelines.set(roomId, timeline);
-    if (this.#timelines.size > TIMELINES_KEPT) this.#timelines.delete(this.#timelines.keys().next().value);
-    if (timeline.state === "new") timeline.load();
-    return timeline;
+    return this.#timelines.open(roomId);
   }
 
   enter(roomId) {
     const room = this.rooms.get(roomId);
     this.open = room ? roomId : null;
     this.mark = room?.unread ? room.read_id : null;
-    if (room) this.timeline(roomId).trim();
+    this.target = null;
+    if (!room) return;
+    const timeline = this.timeline(roomId);
+    if (timeline.hasNewer) timeline.load();
+    else timeline.trim();
+  }
+
+  /** Bring a message of the open room into view, however old; rejects where it does not come. */
+  async showMessage(roomId, id) {
+    this.target = { id };
+    const timeline = this.timeline(roomId);
+    if (timeline.state !== "ready" || !timeline.get(id)) await timeline.loadAround(id);
+    this.#onchange();
+  }
+
+  /** Bring the first new message of the open room into view. */
+  async showUnread() {
+    this.target = { key: "new" };
+    const timeline = this.timeline(this.open);
+    if (timeline.state !== "ready" || timeline.messages[0]?.id > this.mark) await timeline.loadAround(Math.max(this.mark, 1));
+    this.#onchange();
   }
 
   /** The reader sees the end of the open room: nothing in it is unread. */
@@ -80,13 +114,15 @@ export class Session {
     const room = this.rooms.get(this.open);
     if (!room || this.timeline(room.id).state !== "ready") return;
     if (room.last_id > room.read_id) this.#reading.reach(room.id, room.last_id);
-    if (room.unread) this.#onchange();
-    this.rooms.change(room.id, { unread: 0, read_id: room.last_id });
+    if (room.unread || room.mentions) this.#onchange();
+    this.rooms.change(room.id, { unread: 0, mentions: 0, read_id: room.last_id });
   }
 
-  send(body) {
+  send(body, replyTo) {
     this.mark = null;
-    this.outbox.add(this.open, body);
+    if (this.timeline(this.open).hasNewer) this.timeline(this.open).load();
+    this.telling.sent(this.open);
+    this.outbox.add(this.open, body, replyTo);
   }
 
   put(room) {
@@ -109,30 +145,43 @@ export class Session {
   drop(roomId) {
     const room = this.rooms.get(roomId);
     this.rooms.remove(roomId);
-    this.#timelines.delete(roomId);
+    this.#timelines.drop(roomId);
     if (room) this.#onremoved(room);
     this.#onchange();
   }
 
   leaveNothingBehind() {
     this.outbox.clear();
+    this.drafts.clear();
   }
 
   /** Apply one event of the stream. Returns a new cursor where the event asks for one. */
-  async receive({ type, data }) {
+  async receive(event) {
+    const { type, data } = event;
     const roomId = data.room_id;
     // Joined in another tab: the first event says so.
     if (data.id && roomId && !this.rooms.get(roomId)) return this.refresh(roomId);
+    const missing = roomId && this.#gaps.before(event, this.rooms.get(roomId)?.last_id);
+    const cursor = this.#apply(type, data, roomId);
+    if (missing) await this.#fill(roomId);
+    return cursor;
+  }
+
+  #apply(type, data, roomId) {
     switch (type) {
       case "ready": return this.#compare(data.rooms);
       case "message": return this.#message(data);
       case "message.update":
-      case "message.delete": return this.#timelines.get(roomId)?.apply(data);
+      case "message.delete": return this.#changed(data);
+      case "reaction.add":
+      case "reaction.remove": return this.#reacted(type, data);
       case "member.join": return this.#members(data, +1);
       case "member.leave": return this.#members(data, -1);
+      case "member.update": return this.#members(data, 0);
       case "room.update": return this.#described(data);
       case "room.added": return this.refresh(roomId);
       case "room.removed": return this.drop(roomId);
+      case "typing": return this.#typed(data);
       case "read": return this.#readElsewhere(data);
       case "reset": return this.#reset();
       case "session.revoked": return api.toLogin();
@@ -147,28 +196,59 @@ export class Session {
     await Promise.all(differing.map((id) => this.refresh(id)));
   }
 
+  /** Events of the room are missing, which should not be: ask instead. */
+  async #fill(roomId) {
+    if (roomId === this.open) this.timeline(roomId).renew();
+    else this.#timelines.drop(roomId);
+    await this.refresh(roomId);
+  }
+
   #message(message) {
     const { id, room_id: roomId, author, client_id: clientId } = message;
     const mine = author.id === this.#me.id;
     if (mine && clientId) this.outbox.settle(clientId);
+    this.people.wrote([message]);
+    this.typing.stop(roomId, author.id);
     const room = this.rooms.get(roomId);
     const before = room.last_id;
     if (this.rooms.advance(roomId, id)) {
-      if (mine) this.rooms.change(roomId, { unread: 0, read_id: id }); // who writes has read
-      else if (roomId !== this.open || !this.#attended()) this.#countUnread(room, before);
+      if (mine) this.rooms.change(roomId, { unread: 0, mentions: 0, read_id: id }); // who writes has read
+      else if (roomId !== this.open || !this.#attended()) this.#countUnread(room, message, before);
     }
-    this.#timelines.get(roomId)?.apply(message);
+    this.#timelines.get(roomId)?.add(message);
     this.#onchange();
   }
 
-  #countUnread(room, before) {
+  #countUnread(room, { mentions }, before) {
     if (room.id === this.open && !room.unread) this.mark = before;
     room.unread += 1;
+    if (mentions.includes(this.#me.id)) room.mentions += 1;
   }
 
-  #members({ room_id: roomId, id }, step) {
+  #changed(message) {
+    this.quotes.update(message);
+    this.#timelines.get(message.room_id)?.update(message);
+    this.#onchange();
+  }
+
+  #reacted(type, data) {
+    this.rooms.advance(data.room_id, data.id);
+    this.people.know(data.user);
+    this.changes.reacted(type, data);
+  }
+
+  #typed(data) {
+    if (data.user_id === this.#me.id) return;
+    this.people.name(data.user_id, data.room_id); // asks for it where it is not known
+    this.typing.hear(data);
+  }
+
+  #members({ room_id: roomId, id, user, role }, step) {
     const room = this.rooms.get(roomId);
     if (this.rooms.advance(roomId, id)) room.member_count += step;
+    if (user.id === this.#me.id && step >= 0) room.role = role;
+    if (step < 0) this.people.left(roomId, user);
+    else this.people.joined(roomId, user);
     this.#onchange();
   }
 
@@ -182,17 +262,14 @@ export class Session {
     const room = this.rooms.get(roomId);
     if (userId !== this.#me.id || !room || !(id > room.read_id)) return;
     if (id < room.last_id) return this.refresh(roomId);
-    this.rooms.change(roomId, { unread: 0, read_id: id });
+    this.rooms.change(roomId, { unread: 0, mentions: 0, read_id: id });
     this.#onchange();
   }
 
   /** The stream cannot go on from where we were: everything is read anew. */
   async #reset() {
     const cursor = await this.load();
-    for (const roomId of [...this.#timelines.keys()]) {
-      if (roomId === this.open) this.#timelines.get(roomId).load();
-      else this.#timelines.delete(roomId);
-    }
+    this.#timelines.renew(this.open);
     return cursor;
   }
 }

@@ -50,6 +50,11 @@ export class Tabs {
     if (this.#leading) this.#stream.cursor = cursor;
   }
 
+  /** Whether this tab has the stream; exactly one of a browser's tabs does. */
+  get leading() {
+    return this.#leading;
+  }
+
   revive(how = {}) {
     if (this.#leading) this.#stream.revive(how);
     else this.#channel.postMessage({ revive: how });

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from faults.record import Event, Log, Record, RoomId, Send
+from faults.record import Change, Event, Log, Record, RoomId, Send
 
 SHOWN = 5  # violations of one kind that are told one by one
 EMPTIED = "valkey emptied"
@@ -40,7 +40,8 @@ def check(record: Record) -> list[Violation]:
         *lost(record.sends, record.history),
         *doubled(record.sends, record.history),
         *overtaken(record.sends),
-        *pages(record.pages, record.history),
+        *unmade(record.changes, record.history),
+        *pages(record.pages, record.folded or record.history),
         *resets(record),
         *outputs(record),
         *(Violation("trouble", text) for text in record.troubles),
@@ -65,7 +66,11 @@ def lost(sends: Iterable[Send], history: dict[RoomId, list[Event]]) -> Iterator[
     for send in sends:
         for answer in send.answers[:1]:
             event = stored.get((send.room_id, answer.n))
-            if event is None or event.client_id != send.client_id or event.body != send.body:
+            if event is None or event.client_id != send.client_id:
+                yield Violation("lost", f"{_name(send)}, acknowledged at {answer.at} s")
+            elif event.gone:
+                continue
+            elif event.body != send.body:
                 yield Violation("lost", f"{_name(send)}, acknowledged at {answer.at} s")
             elif event.print != answer.print or event.author != send.author:
                 yield Violation("changed", f"{_name(send)} is not stored as it was answered")
@@ -84,13 +89,35 @@ def doubled(sends: Iterable[Send], history: dict[RoomId, list[Event]]) -> Iterat
             yield Violation(
                 "doubled", f"room {room_id}: {author}'s {client_id} is there {count} times"
             )
+    gone = {(e.room_id, e.n) for events in history.values() for e in events if e.gone}
     for send in sends:
-        if len({(answer.n, answer.print) for answer in send.answers}) > 1:
+        # Who repeats a send whose message was deleted meanwhile may get what is left of it.
+        told = {(a.n, (send.room_id, a.n) in gone or a.print) for a in send.answers}
+        if len(told) > 1:
             numbers = [answer.n for answer in send.answers]
             yield Violation("doubled", f"{_name(send)} was answered with {numbers}")
     known = {(send.room_id, send.author, send.client_id) for send in sends}
     for key in keys.keys() - known:
         yield Violation("invented", f"{key} was never sent")
+
+
+def unmade(changes: Iterable[Change], history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
+    """An acknowledged change is in the history, once, unless the text is gone with its message."""
+    deleted = {
+        (e.room_id, e.about)
+        for events in history.values()
+        for e in events
+        if e.type == "message.delete"
+    }
+    made = Counter(
+        (e.room_id, e.about, e.type, e.body) for events in history.values() for e in events
+    )
+    for change in changes:
+        where = (change.room_id, change.about)
+        body = "" if change.kind == "message.delete" else change.body
+        count = made[(*where, change.kind, body)]
+        if count != 1 and not (change.kind == "message.update" and where in deleted):
+            yield Violation("unmade", f"{change} is there {count} times")
 
 
 def overtaken(sends: Iterable[Send]) -> Iterator[Violation]:
@@ -157,7 +184,9 @@ def _follows(
         if event.n > last + 1:
             yield Violation("reader: gap", where)
             return
-        if event.n > len(history) or history[event.n - 1].print != event.print:
+        held = history[event.n - 1] if event.n <= len(history) else None
+        same = held is not None and (held.print == event.print or held.gone)
+        if held is None or held.type != event.type or not same:
             yield Violation("reader: content", f"{where} is not what the history has")
             return
         last = event.n

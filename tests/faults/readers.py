@@ -19,6 +19,7 @@ AGAIN_S = (0.05, 0.5)  # before a reader comes back
 RESTLESS_S = (0.3, 3.0)  # a restless reader's connections last so long
 AWAY_S = (10.0, 20.0)  # a reader that goes away stays so long, some windows of its room
 SLOW_S = (1.0, 5.0)  # a slow reader looks away so long, less than makes the server give up,
+UNNUMBERED = {"heartbeat", "presence", "missed"}  # may come at any moment, and promise nothing
 SLOW = 0.003  # after one event in some hundreds
 DEAF_S = 20.0  # a deaf reader keeps its connection so long; the server gives up before
 
@@ -39,6 +40,7 @@ class Reader:
         self.log = Log(name, room_id is None)
         self.room_id = room_id
         self.heads: dict[int, int] = {}  # what it has reached
+        self._last: dict[int, int] = {}  # the same, and where it began
         self._habit = habit
         self._cookie, self._ports = cookie, ports
         self._path = "/api/chat/events" if room_id is None else f"/api/chat/rooms/{room_id}/events"
@@ -89,9 +91,15 @@ class Reader:
         elif kind == "reset":
             self._reset(data, at)
         elif id_ is not None:
-            self._take(record.event(kind, data, at), id_)
-        elif kind != "heartbeat":
+            self._take(record.event(kind, data, at, n=self._number(kind, data, id_)), id_)
+        elif kind not in UNNUMBERED:
             notes.troubles.append(f"{self.log.name} got {kind} {data} at {at} s")
+
+    def _number(self, kind: str, data: Any, id_: str) -> int | None:
+        """Return an event's number where its data does not say it: it follows the one before."""
+        if self.room_id is not None:
+            return int(id_)
+        return self._last.get(data["room_id"], 0) + 1 if kind in record.EDITS else None
 
     def _begin(self, ready: dict[str, Any]) -> None:
         """Who connects without a cursor begins where the server says that it stands."""
@@ -104,6 +112,7 @@ class Reader:
             heads = dict.fromkeys(heads, 0)
         else:
             self._cursor = str(ready.get("cursor", ready.get("last_id")))
+        self._last = dict(heads)
         self.log.segments.append(Segment(heads))
 
     def _reset(self, data: dict[str, Any], at: float) -> None:
@@ -114,7 +123,7 @@ class Reader:
 
     def _take(self, event: record.Event, id_: str) -> None:
         self.log.segments[-1].events.append(event)
-        self.heads[event.room_id] = event.n
+        self.heads[event.room_id] = self._last[event.room_id] = event.n
         self._cursor = id_
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 RoomId = int
+EDITS = frozenset({"message.update", "message.delete"})  # their `id` is the message's
 Json = dict[str, Any]
 
 
@@ -33,6 +34,16 @@ class Send:
 
 
 @dataclass(slots=True)
+class Change:
+    """An edit, a deletion or a reaction that was acknowledged; `body` is the text or the emoji."""
+
+    room_id: RoomId
+    about: int
+    kind: str  # of its event
+    body: str
+
+
+@dataclass(slots=True)
 class Event:
     """A numbered event of the history, or of a reader's log."""
 
@@ -44,6 +55,8 @@ class Event:
     client_id: str | None = None
     author: str | None = None
     body: str | None = None
+    about: int | None = None  # of a change: the message
+    gone: bool = False  # the message was deleted since: SQL holds its number, and no text
 
 
 @dataclass(slots=True)
@@ -93,10 +106,12 @@ class Record:
     seconds: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     sends: list[Send] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)  # "POST 503" and the like
     slowest_s: float = 0.0  # the longest that any request took
     history: dict[RoomId, list[Event]] = field(default_factory=dict)  # streams from 0, at the end
+    folded: dict[RoomId, list[Event]] = field(default_factory=dict)  # what its messages became
     pages: dict[RoomId, list[Event]] = field(default_factory=dict)  # GET …/messages, at the end
     troubles: list[str] = field(default_factory=list)  # what went wrong outside all of these
     outputs: dict[str, str] = field(default_factory=dict)  # of the processes
@@ -114,9 +129,19 @@ def fingerprint(data: Json) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def event(kind: str, data: Json, at: float = 0.0, *, whole: bool = False) -> Event:
-    """Take what is checked from an event's JSON; `whole`: also who sent what."""
-    found = Event(data["room_id"], data["id"], kind, fingerprint(data), at)
+def event(
+    kind: str, data: Json, at: float = 0.0, *, whole: bool = False, n: int | None = None
+) -> Event:
+    """Take what is checked from an event's JSON; `whole`: also who sent what.
+
+    `n` is its number; without one, its JSON says it.
+    """
+    found = Event(data["room_id"], data["id"] if n is None else n, kind, fingerprint(data), at)
+    if kind in EDITS:
+        found.about, found.body = data["id"], data["body"]
+    elif kind == "reaction.add":
+        found.about, found.body = data["message_id"], data["emoji"]
+    found.gone = kind in {"message", "message.update"} and bool(data["deleted_at"])
     if whole and kind == "message":
         found.client_id, found.body = data["client_id"], data["body"]
         found.author = data["author"]["username"]

@@ -2,14 +2,17 @@
 
 import asyncio
 import itertools
+import json
 import shutil
 import tempfile
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import harness
+import msgspec
 
 from faults import readers, record, wire
 from faults.nemesis import Nemesis
@@ -19,6 +22,8 @@ from faults.stage import Stage
 from faults.system import System
 from faults.wire import Connection
 from faults.writers import Writer
+from quartchat import events, fold
+from quartchat.events import RoomId
 
 ACCOUNTS = ("ann", "bob", "cyd", "dan")
 ROOMS = 3
@@ -90,7 +95,16 @@ class _Crew:
         names = itertools.cycle(stage.cookies.items())
         pairs = [(next(names), room) for room in stage.rooms * 2]
         self._writers = [
-            Writer(f"w{number}", account, room, system.ports, plain=number == 0)
+            Writer(
+                f"w{number}",
+                account,
+                room,
+                system.ports,
+                plain=number == 0,
+                # Of several partitions, a reader of all rooms may get events again, and an
+                # edit's data does not say its number.
+                changes=stage.notes.partitions == 1,
+            )
             for number, (account, room) in enumerate(pairs)
         ]
         self._cookies = list(stage.cookies.values())
@@ -116,16 +130,25 @@ class _Crew:
         _, late = await asyncio.wait(self._writing, timeout=SETTLE_S)
         if late:
             self._stage.notes.troubles.append(f"{len(late)} sends are still not acknowledged")
-        heads: dict[int, int] = {}
-        for send in self._stage.notes.sends:
-            for answer in send.answers:
-                heads[send.room_id] = max(heads.get(send.room_id, 0), answer.n)
         deadline = self._stage.clock() + SETTLE_S
+        heads = {room: await self._head(room, deadline) for room in self._stage.rooms}
         while not all(reader.reached(heads) for reader in self._readers):
             if self._stage.clock() > deadline:
                 return  # the checker will name them
             await asyncio.sleep(WATCH_S)
         await asyncio.sleep(1)  # for what nobody expects
+
+    async def _head(self, room: int, deadline: float) -> int:
+        """Return a room's last number, once somebody says it."""
+        while self._stage.clock() < deadline:
+            connection = Connection(self._system.ports[0], self._cookies[0])
+            with suppress(*wire.CLOSED):
+                status, found = await connection.request("GET", f"/api/chat/rooms/{room}")
+                connection.close()
+                if status == HTTPStatus.OK:
+                    return int(found["last_id"])
+            await asyncio.sleep(WATCH_S)
+        return 0
 
     async def stop(self) -> None:
         for task in (tasks := self._writing + self._others):
@@ -199,16 +222,28 @@ async def _look(system: System, stage: Stage) -> None:
     await system.wait_until_ready()
     cookie = stage.cookies["ann"]
     for room in stage.rooms:
-        histories = [await _stream(port, cookie, room) for port in system.ports]
+        streams = [await _stream(port, cookie, room) for port in system.ports]
+        histories = [[event for event, _ in stream] for stream in streams]
+        notes.folded[room] = folded(streams[0])
         notes.history[room] = histories[0]
         if histories[0] != histories[1]:
             notes.troubles.append(f"the two web processes tell different histories of room {room}")
         notes.pages[room] = await _pages(system.ports[1], cookie, room)
 
 
-async def _stream(port: int, cookie: str, room: int) -> list[Event]:
+def folded(stream: list[tuple[Event, Any]]) -> list[Event]:
+    """Return what a room's messages have become by its later events."""
+    later = [
+        events.Event(RoomId(event.room_id), event.n, event.type, json.dumps(data).encode())
+        for event, data in stream
+    ]
+    messages = [msgspec.to_builtins(message) for message in fold.fold([], later)]
+    return [record.event("message", message, whole=True) for message in messages]
+
+
+async def _stream(port: int, cookie: str, room: int) -> list[tuple[Event, Any]]:
     """Return a room's events by its stream from 0, up to the number that it begins with."""
-    found: list[Event] = []
+    found: list[tuple[Event, Any]] = []
     last = None
     stream = wire.events(port, f"/api/chat/rooms/{room}/events", cookie, "0", readers.SILENCE_S)
     async with aclosing(stream):
@@ -216,8 +251,8 @@ async def _stream(port: int, cookie: str, room: int) -> list[Event]:
             if kind == "ready":
                 last = data["last_id"]
             elif id_ is not None:
-                found.append(record.event(kind, data, whole=True))
-            if last is not None and (found[-1].n if found else 0) >= last:
+                found.append((record.event(kind, data, whole=True, n=int(id_)), data))
+            if last is not None and (found[-1][0].n if found else 0) >= last:
                 break
     return found
 

@@ -54,7 +54,7 @@ BUGS = (
         "a worker acknowledges before it commits",
         "quartchat/archive.py",
         "        if events:\n            for clash in",
-        "        await self._streams.archived(partition, entries)\n"
+        "        await self._group.archived(partition, entries)\n"
         "        if events:\n            for clash in",
         LOST,
     ),

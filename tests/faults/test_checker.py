@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from faults import checker
-from faults.record import Answer, Event, Fault, Log, Record, Reset, Segment, Send
+from faults.record import Answer, Change, Event, Fault, Log, Record, Reset, Segment, Send
 
 
 def event(n: int, body: str | None = None) -> Event:
@@ -185,3 +185,44 @@ def test_an_error_in_a_log_is_a_violation_unless_it_was_to_be_expected(good: Rec
 def test_what_else_went_wrong_is_a_violation(good: Record) -> None:
     good.troubles.append("a POST got 500")
     assert kinds(good) == {"trouble"}
+
+
+def change(good: Record, kind: str, body: str) -> None:
+    """Ann changes her first message, and all hear of it."""
+    made = Event(1, 4, kind, f"print of {kind}", 0.0, about=1, body=body)
+    good.changes.append(Change(1, 1, kind, body))
+    for events in (good.history[1], *(log.segments[0].events for log in good.logs)):
+        events.append(made)
+
+
+@pytest.mark.parametrize("kind", ["message.update", "message.delete", "reaction.add"])
+def test_a_change_is_made_once(good: Record, kind: str) -> None:
+    body = "" if kind == "message.delete" else "new"
+    change(good, kind, body)
+    assert kinds(good) == set()
+    good.changes.append(Change(1, 2, kind, body))
+    assert kinds(good) == {"unmade"}
+    good.changes.pop()
+    for events in (good.history[1], *(log.segments[0].events for log in good.logs)):
+        events.append(dataclasses.replace(events[-1], n=5))
+    assert kinds(good) == {"unmade"}
+
+
+def test_of_a_deleted_message_there_is_a_number_and_no_text(good: Record) -> None:
+    change(good, "message.delete", "")
+    left = dataclasses.replace(good.history[1][0], print="rest", body="", gone=True)
+    good.history[1][0] = good.pages[1][0] = left
+    good.sends[0].answers.append(Answer(9, 1, "rest"))
+    assert kinds(good) == set()
+    good.history[1][0] = dataclasses.replace(left, gone=False)
+    assert "lost" in kinds(good)
+    assert "reader: content" in kinds(good)
+
+
+def test_pages_that_do_not_show_an_edit_are_wrong(good: Record) -> None:
+    change(good, "message.update", "new")
+    edited = dataclasses.replace(event(1), print="print of new", body="new")
+    good.folded = {1: [edited, *good.history[1][1:3]]}
+    assert kinds(good) == {"pages"}
+    good.pages[1][0] = edited
+    assert kinds(good) == set()

@@ -24,6 +24,11 @@ def test_a_minute_of_faults_loses_doubles_and_reorders_nothing(tmp_path: Path) -
     assert not violations, text
     assert len(record.faults) > 5
     assert any(send.answers for send in record.sends)
+    assert {change.kind for change in record.changes} == {
+        "message.update",
+        "message.delete",
+        "reaction.add",
+    }
 
 
 def test_a_seed_names_the_same_faults_each_time() -> None:

@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import crowd
 
@@ -18,6 +19,8 @@ AGAIN_S = (0.02, 0.2)  # before the next attempt
 PACE_S = (0.01, 0.08)  # between two messages of one writer
 LONG = 0.1  # the part of the messages that are long, so that sockets fill,
 LONG_CHARS = 3000  # namely so long
+CHANGES = 0.15  # the part of the messages that are then edited, deleted or reacted to
+EMOJI = "\U0001f44d"
 REPEATS = 0.05  # the part of the sends that are sent again after their acknowledgement,
 REPEAT_S = (0.0, 15.0)  # so much later
 
@@ -33,11 +36,14 @@ class Writer:
         ports: Sequence[int],
         *,
         plain: bool = False,
+        changes: bool = False,
     ) -> None:
         self.name = name
         self.author, cookie = account
         self.room_id = room_id
         self._plain = plain  # its client_ids are no UUIDv7, so that SQL is asked for each
+        self._changes = changes
+        self._changed: set[tuple[int, str]] = set()
         self._path = f"/api/chat/rooms/{room_id}/messages"
         self._connections = [Connection(port, cookie) for port in ports]
         self._chance = random.Random(name)
@@ -55,6 +61,8 @@ class Writer:
                         send = self._new(f"{self.name} {number}", stage.clock())
                         stage.notes.sends.append(send)
                     await self._deliver(send, stage)
+                    if self._changes and self._chance.random() < CHANGES:
+                        await self._change(send, stage)
                 await asyncio.sleep(self._chance.uniform(*PACE_S))
         finally:
             for connection in self._connections:
@@ -95,10 +103,44 @@ class Writer:
                 return
             await asyncio.sleep(self._chance.uniform(*AGAIN_S))
 
-    async def _attempt(self, body: dict[str, str]) -> tuple[int, Any]:
+    async def _change(self, send: Send, stage: Stage) -> None:
+        """Change a message that was acknowledged, and repeat that until it is, too."""
+        n = send.answers[0].n
+        path = f"{self._path}/{n}"
+        kind, method, body = self._chance.choice(
+            [
+                ("message.update", "PATCH", f"edit {crowd.uuid7()}"),
+                ("message.delete", "DELETE", ""),
+                ("reaction.add", "PUT", EMOJI),
+            ]
+        )
+        if kind != "message.update" and (n, kind) in self._changed:
+            return
+        self._changed.add((n, kind))
+        payload = {"body": body, "client_id": crowd.uuid7()} if method == "PATCH" else None
+        if method == "PUT":
+            path += f"/reactions/{quote(EMOJI)}"
+        while True:
+            try:
+                status, answer = await self._attempt(payload, method, path)
+            except CLOSED:
+                status, answer = 0, None
+            stage.notes.statuses[f"{method} {status or 'cut'}"] += 1
+            if status in {200, 204}:
+                stage.notes.changes.append(record.Change(self.room_id, n, kind, body))
+            elif status in {0, 503}:
+                await asyncio.sleep(self._chance.uniform(*AGAIN_S))
+                continue
+            elif status != 404 or (n, "message.delete") not in self._changed:
+                stage.notes.troubles.append(f"{method} {path} got {status}: {answer}")
+            return
+
+    async def _attempt(
+        self, body: dict[str, str] | None, method: str = "POST", path: str = ""
+    ) -> tuple[int, Any]:
         connection = self._chance.choice(self._connections)
         async with asyncio.timeout(REQUEST_S):
-            return await connection.request("POST", self._path, body)
+            return await connection.request(method, path or self._path, body)
 
 
 def _answer(data: Any, at: float) -> Answer:

@@ -7,8 +7,8 @@ body is received and not looked at, no session is looked up, there is no SQL, no
 and no header beside Quart's own. What is not the route's is as in quartchat: uvloop, Hypercorn's
 settings, and how the garbage collector is set. Quart's own session cookie, which quartchat
 switches off, is off here too, so that the route is charged for nothing that ours is not.
-With EMPTY_TCP=quartchat it also has quartchat's way with connections (quartchat/tcp.py), which
-spares some of Hypercorn's work for each request; without it, it is Hypercorn as it comes.
+With EMPTY_HTTP=quartchat it also has quartchat's HTTP/1.1 (quartchat/http1.py), which spares most
+of Hypercorn's work for each request; without it, it is Hypercorn as it comes.
 """
 
 import gc
@@ -70,10 +70,10 @@ def main() -> None:
     config.bind = [f"127.0.0.1:{os.environ['PORT']}"]
     for name, value in SETTINGS.items():
         setattr(config, name, value)
-    if os.environ.get("EMPTY_TCP") == "quartchat":
-        from quartchat import tcp  # noqa: PLC0415 - only where it was asked for
+    if os.environ.get("EMPTY_HTTP") == "quartchat":
+        from quartchat import http1  # noqa: PLC0415 - only where it was asked for
 
-        tcp.install()
+        http1.install()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
     uvloop.run(hypercorn.asyncio.serve(app, config))

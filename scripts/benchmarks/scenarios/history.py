@@ -72,17 +72,24 @@ def _filled(bench: Bench, result: Result, size: int) -> Iterator["Client"]:
 
 
 class Client:
-    """One connection that asks for pages."""
+    """One connection that asks for pages, and the person whose token it has."""
 
-    def __init__(self, server: Quartchat) -> None:
+    def __init__(self, server: Quartchat, account: int = 1) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        head = server.stream(0, 1).partition("\r\n")[2]  # with its token
+        head = server.stream(account - 1, 1).partition("\r\n")[2]  # with its token
         self._head = head.replace("text/event-stream", "application/json").encode()
 
     def page(self, query: str) -> int:
         """Ask for a page; return how long it took, in ns. Raises StartError."""
-        line = f"GET /api/chat/rooms/1/messages?limit={PAGE}{query} HTTP/1.1\r\n".encode()
+        took, data = self.ask(f"/api/chat/rooms/1/messages?limit={PAGE}{query}")
+        if data.count(b'"reactions"') != PAGE:
+            raise procs.StartError(f"not a page: {data[:300]!r}")
+        return took
+
+    def ask(self, path: str) -> tuple[int, bytes]:
+        """Send a request; return how long the answer took, in ns, and the answer."""
+        line = f"GET {path} HTTP/1.1\r\n".encode()
         began = time.monotonic_ns()
         self._socket.sendall(line + self._head)
         data, wanted = b"", -1
@@ -94,10 +101,7 @@ class Client:
             if wanted < 0 and (end := data.find(b"\r\n\r\n")) >= 0:
                 length = _LENGTH.search(data[: end + 2])
                 wanted = end + 4 + (int(length.group(1)) if length else 0)
-        took = time.monotonic_ns() - began
-        if data.count(b'"reactions"') != PAGE:
-            raise procs.StartError(f"not a page: {data[:300]!r}")
-        return took
+        return time.monotonic_ns() - began, data
 
     def close(self) -> None:
         """Close the connection."""

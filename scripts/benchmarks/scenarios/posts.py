@@ -37,7 +37,7 @@ def run(bench: Bench) -> Result:
         " The empty route is Quart with quart-auth: it checks the signed cookie, does not read"
         " the body, asks neither SQL nor Redis, and answers 201 with `{}`. It runs on the same"
         " uvloop, with the same settings of Hypercorn and of the garbage collector; once with"
-        " Hypercorn as it comes, and once with the lighter connections of quartchat/tcp.py, as"
+        " Hypercorn as it comes, and once with quartchat/http1.py in it, as"
         " quartchat has them. Beside"
         " quartchat's web process its Valkey and its worker share the two cores with the writers.",
         ("server",),

@@ -45,10 +45,10 @@ class Empty(Peer):
 
 
 class EmptyOnOurs(Empty):
-    """The same on Hypercorn with quartchat's way with connections."""
+    """The same on Hypercorn with quartchat's HTTP/1.1."""
 
-    name: ClassVar[str] = "empty, our tcp"
+    name: ClassVar[str] = "empty, our HTTP"
 
     def environment(self) -> Mapping[str, str]:
         """Return what the app needs to know."""
-        return {**super().environment(), "EMPTY_TCP": "quartchat", "PYTHONPATH": str(ROOT)}
+        return {**super().environment(), "EMPTY_HTTP": "quartchat", "PYTHONPATH": str(ROOT)}

@@ -1,0 +1,78 @@
+"""Searching messages."""
+
+import re
+from typing import Annotated
+
+import msgspec
+from quart import Blueprint, Response
+from quart_schema import document_response, tag
+
+from quartchat import errors
+from quartchat.events import Message, RoomId
+from quartchat.routes import http
+
+blueprint = Blueprint("search", __name__, url_prefix="/api/search")
+
+MAX_PLACE = (1 << 63) - 1  # what SQL can compare
+_CURSOR = re.compile(r"[0-9a-f]{1,16}")
+
+
+class SearchQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """What is looked for: `q`; `room` and `author` narrow it, `before` is the last `next`."""
+
+    q: Annotated[http.Text, msgspec.Meta(min_length=1, max_length=200)]
+    room: http.Id | None = None
+    author: Annotated[http.Text, msgspec.Meta(max_length=256)] | None = None
+    before: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
+
+
+class SearchResult(msgspec.Struct):
+    """A message that was found; `snippet` is HTML: escaped text, with `<mark>` and no other tag."""
+
+    room_id: RoomId
+    message: Message
+    snippet: str
+
+
+class SearchResults(msgspec.Struct):
+    """A page of results, newest first; `next` is where the next one begins."""
+
+    results: list[SearchResult]
+    next: str | None
+
+
+@blueprint.get("")
+@tag(["Messages"])
+@http.query(SearchQuery)
+@document_response(SearchResults)
+async def find(args: SearchQuery) -> Response:
+    """Search the messages of the rooms that the caller is in.
+
+    A message must have every word of `q`, whatever the case and the accents, and every
+    phrase in quotation marks; the last word may go on. Signs are left out, and nothing is a
+    wrong query. What is sent, edited or deleted counts a moment later, once it is in SQL.
+    """
+    found, following = await http.services().search.find(
+        http.caller().user,
+        args.q,
+        room_id=None if args.room is None else RoomId(args.room),
+        author=None if args.author is None else args.author.lower(),
+        below=None if args.before is None else _place(args.before),
+        limit=args.limit,
+    )
+    results = b",".join(
+        # Each message is JSON already, as it went out on the stream.
+        b'{"room_id":%d,"message":%b,"snippet":%b}'
+        % (each.message.room_id, each.message.data, msgspec.json.encode(each.snippet))
+        for each in found
+    )
+    cursor = None if following is None else f"{following:x}"
+    return http.answer(b'{"results":[%b],"next":%b}' % (results, msgspec.json.encode(cursor)))
+
+
+def _place(cursor: str) -> int:
+    place = int(cursor, 16) if _CURSOR.fullmatch(cursor) else MAX_PLACE + 1
+    if place > MAX_PLACE:
+        raise errors.ValidationFailed("This is no `next` of ours.", field="before")
+    return place

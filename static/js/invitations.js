@@ -1,0 +1,51 @@
+// The invitations that wait for the reader, in the sidebar.
+
+import { get, post, remove } from "./api.js";
+
+const template = document.querySelector("#invitation-template");
+
+export class Invitations {
+  #section = document.querySelector("#invitations");
+  #list = document.querySelector("#invitation-list");
+  #onaccepted;
+  #onproblem;
+
+  /** `onaccepted(room)`, `onproblem(text)`. */
+  constructor({ onaccepted, onproblem }) {
+    this.#onaccepted = onaccepted;
+    this.#onproblem = onproblem;
+  }
+
+  async load() {
+    try {
+      const { invitations } = await get("/api/chat/invitations");
+      this.#list.replaceChildren(...invitations.map((each) => this.#row(each)));
+      this.#section.hidden = invitations.length === 0;
+    } catch {
+      // The next `ready` of the stream asks again.
+    }
+  }
+
+  #row({ id, room, inviter }) {
+    const row = template.content.firstElementChild.cloneNode(true);
+    row.querySelector(".invitation-room").textContent = room.name;
+    row.querySelector(".invitation-by").textContent = `from ${inviter.display_name}`;
+    const [accept, decline] = row.querySelectorAll("button");
+    accept.setAttribute("aria-label", `Accept invitation to ${room.name}`);
+    decline.setAttribute("aria-label", `Decline invitation to ${room.name}`);
+    accept.addEventListener("click", () => this.#answer(async () => (
+      this.#onaccepted(await post(`/api/chat/invitations/${id}/accept`))
+    )));
+    decline.addEventListener("click", () => this.#answer(() => remove(`/api/chat/invitations/${id}`)));
+    return row;
+  }
+
+  async #answer(work) {
+    try {
+      await work();
+    } catch (problem) {
+      this.#onproblem(problem.message);
+    }
+    await this.load();
+  }
+}

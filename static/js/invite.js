@@ -1,0 +1,111 @@
+// The dialog that brings people into a room: by invitation, and by a link for moderators.
+
+import { get, post, put, remove } from "./api.js";
+import { closeButtons } from "./forms.js";
+import { PeopleSearch, personRow } from "./people.js";
+import { moderates } from "./ranks.js";
+
+export class InviteDialog {
+  #dialog = document.querySelector("#invite-dialog");
+  #title = document.querySelector("#invite-title");
+  #problem = this.#dialog.querySelector(".problem");
+  #said = document.querySelector("#invite-said");
+  #link = document.querySelector("#link");
+  #address = document.querySelector("#link-address");
+  #make = document.querySelector("#link-make");
+  #copy = document.querySelector("#link-copy");
+  #end = document.querySelector("#link-end");
+  #room = null;
+  #search;
+
+  /** `known()`: people to begin with; `within(userId)`: whether somebody is in the room. */
+  constructor({ known, within, online }) {
+    this.#search = new PeopleSearch(this.#dialog, {
+      known: () => known().filter(({ id }) => !within(id)),
+      row: (user) => this.#row(user, { online: online(user.id), note: within(user.id) ? "In this room" : "Invite" }),
+      fail: (problem) => this.#fail(problem),
+    });
+    closeButtons(this.#dialog);
+    this.#make.addEventListener("click", () => this.#try(async () => this.#showLink(await put(this.#linkPath))));
+    this.#end.addEventListener("click", () => this.#try(() => this.#endLink()));
+    this.#copy.addEventListener("click", () => this.#copyLink());
+    this.#address.addEventListener("focus", () => this.#address.select());
+  }
+
+  show(room) {
+    this.#room = room;
+    this.#title.textContent = `Invite people to ${room.name}`;
+    this.#problem.textContent = "";
+    this.#said.textContent = "";
+    this.#search.start();
+    this.#link.hidden = !moderates(room.role);
+    this.#showLink(null);
+    this.#dialog.showModal();
+    if (moderates(room.role)) this.#loadLink();
+  }
+
+  get #linkPath() {
+    return `/api/chat/rooms/${this.#room.id}/link`;
+  }
+
+  #row(user, { online, note }) {
+    const row = personRow(user, { online, note, run: (button) => this.#try(() => this.#invite(user, button)) });
+    row.querySelector("button").disabled = note !== "Invite";
+    return row;
+  }
+
+  async #invite(user, button) {
+    await post(`/api/chat/rooms/${this.#room.id}/invitations`, { user_id: user.id });
+    button.disabled = true;
+    button.querySelector(".who-note").textContent = "Invited";
+    this.#said.textContent = `${user.display_name} is invited.`;
+    this.#dialog.querySelector("input").focus();
+  }
+
+  async #loadLink() {
+    const roomId = this.#room.id;
+    try {
+      const link = await get(this.#linkPath);
+      if (roomId === this.#room.id) this.#showLink(link);
+    } catch (problem) {
+      if (problem.status !== 404) this.#fail(problem); // 404: it has none
+    }
+  }
+
+  #showLink(link) {
+    this.#address.value = link ? new URL(link.path, location.origin).href : "";
+    for (const each of [this.#address, this.#copy, this.#end]) each.hidden = !link;
+    this.#make.textContent = link ? "Replace it" : "Make a link";
+  }
+
+  async #endLink() {
+    await remove(this.#linkPath);
+    this.#showLink(null);
+    this.#said.textContent = "The link is dead.";
+    this.#make.focus();
+  }
+
+  async #copyLink() {
+    this.#address.select();
+    try {
+      await navigator.clipboard.writeText(this.#address.value);
+      this.#said.textContent = "The link is copied.";
+    } catch {
+      this.#said.textContent = "The link is selected; copy it from here.";
+      this.#address.focus();
+    }
+  }
+
+  async #try(work) {
+    this.#problem.textContent = "";
+    try {
+      await work();
+    } catch (problem) {
+      this.#fail(problem);
+    }
+  }
+
+  #fail(problem) {
+    this.#problem.textContent = problem.sentences.join(" ");
+  }
+}

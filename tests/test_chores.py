@@ -1,0 +1,121 @@
+"""What a request leaves undone, because it dies or Redis is away, a worker does."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import harness
+import pytest
+from clients import Client
+from harness import Server
+from playhouse.migrations import Runner
+
+from quartchat import store
+from quartchat.events import Control, RoomId, UserId
+from quartchat.store import accounts, chores, members, people, settings
+from quartchat.store.models import database as tables
+
+ROOMS = "/api/chat/rooms"
+
+Sql = Callable[..., Any]
+Room = dict[str, Any]
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def opened(url: str, runner: asyncio.Runner) -> Iterator[Sql]:
+    store.open_database(url)
+    yield lambda fn, *args, **kwargs: runner.run(store.run(fn, *args, **kwargs))
+    runner.run(store.close_database())
+
+
+@pytest.fixture
+def behind(server: Server, runner: asyncio.Runner) -> Iterator[Sql]:
+    """Run a query function as a request would that dies right after its commit."""
+    yield from opened(server.database_url, runner)
+
+
+@pytest.fixture
+def sql(database: str, runner: asyncio.Runner) -> Iterator[Sql]:
+    runner.run(store.migrate(database))
+    yield from opened(database, runner)
+
+
+def ids(who: Client, room: Room) -> tuple[UserId, RoomId]:
+    return UserId(who.me["id"]), RoomId(room["id"])
+
+
+def test_a_worker_tells_of_a_kick_whose_request_died(server: Server, behind: Sql) -> None:
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room()
+    bob.join(room)
+    with (
+        bob.stream(f"{ROOMS}/{room['id']}/events") as ending,
+        ann.stream(f"{ROOMS}/{room['id']}/events") as told,
+    ):
+        ending.next("ready")
+        told.next("ready")
+        behind(members.kick, *ids(ann, room), bob.me["id"])
+        assert ending.next("room.removed", timeout_s=12) == {"room_id": room["id"]}
+        assert ending.ended(1)
+        assert told.next("member.leave")["user"] == bob.me
+        assert told.silent()
+    bob.join(room)
+    assert ann.get(f"{ROOMS}/{room['id']}").json()["last_id"] == 3
+
+
+def test_a_worker_tells_of_settings_roles_and_direct_rooms_whose_requests_died(
+    server: Server, behind: Sql
+) -> None:
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room()
+    bob.join(room)
+    with bob.stream("/api/chat/events") as events:
+        events.next("ready")
+        behind(settings.change, *ids(ann, room), {"topic": "new"})
+        behind(members.set_role, *ids(ann, room), bob.me["id"], "moderator")
+        direct, _ = behind(settings.direct, ann.me["id"], bob.me["id"])
+        heard = [events.next_event(timeout_s=12) for _ in range(3)]
+        assert {event.event for event in heard} == {"room.update", "member.update", "room.added"}
+        assert ann.say({"id": direct}, "hi") == events.next("message")
+
+
+def test_a_chore_is_one_workers_for_a_minute(sql: Sql, runner: asyncio.Runner) -> None:
+    def owe() -> chores.Chore:
+        with store.transaction():
+            return chores.owe(chores.Announce((Control("user", UserId(1)),)), after_ms=-1)
+
+    owed = [sql(owe) for _ in range(20)]
+
+    async def both() -> list[list[chores.Chore]]:
+        return await asyncio.gather(*(store.run(chores.take, 20) for _ in range(4)))
+
+    taken = [chore for found in runner.run(both()) for chore in found]
+    assert sorted(chore.id for chore in taken) == [chore.id for chore in owed]
+    assert taken[0].what == owed[0].what
+    assert sql(chores.take, 20) == []
+    sql(chores.keep, taken[0], after_ms=-1)
+    sql(chores.done, taken[1])
+    assert sql(chores.take, 20) == [taken[0]]
+
+
+def test_people_of_an_older_database_are_found(database: str, runner: asyncio.Runner) -> None:
+    """Migration 0003 folds the display names of accounts that are there."""
+    runner.run(store.migrate(database))
+    for sql in opened(database, runner):
+
+        def age() -> None:
+            tables.obj.execute_sql('UPDATE "account" SET "display_key" = NULL')
+            steps = Runner(tables.obj, str(harness.ROOT / "quartchat" / "store" / "migrations"))
+            step = next(each for each in steps.status() if each.name == "0003_people").load()
+            step._fold_names(step.account(tables.obj))
+
+        for number in range(1200):
+            sql(accounts.add_account, f"n{number}", f"Ärzte {number}", "hash")
+        assert len(sql(people.search, "ÄRZTE", 5000)) == 1200
+        sql(age)
+        assert len(sql(people.search, "ÄRZTE", 5000)) == 1200

@@ -1,0 +1,527 @@
+"""People and rooms on the page: two at once, in a real Chromium."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import harness
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from test_page import (
+    PHONE,
+    Open,
+    Room,
+    address,
+    articles,
+    browser,
+    complaints,
+    eventually,
+    field,
+    open_page,
+    rooms,
+    say,
+    status,
+)
+
+__all__ = ["browser", "complaints", "open_page"]  # fixtures
+
+PICTURES = os.environ.get("QUARTCHAT_TEST_PICTURES")  # a folder, to look at what the tests see
+
+
+@pytest.fixture
+def ann(server: harness.Server) -> harness.Client:
+    return server.user("ann", display_name="Ann Lee")
+
+
+@pytest.fixture
+def bob(server: harness.Server) -> harness.Client:
+    return server.user("bob", display_name="Bob Stone")
+
+
+def picture(page: Page, name: str) -> None:
+    if PICTURES:
+        page.wait_for_timeout(250)
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def dialog(page: Page, name: str) -> Locator:
+    return page.get_by_role("dialog", name=name)
+
+
+def details(page: Page) -> Locator:
+    page.get_by_role("button", name="Room details").click()
+    return page.get_by_role("complementary", name="Room details")
+
+
+def both_in(ann: harness.Client, bob: harness.Client, **fields: str) -> Room:
+    room = ann.room("lobby", **fields)
+    bob.join(room)
+    return room
+
+
+def role(ann: harness.Client, room: Room, bob: harness.Client, role: str) -> None:
+    path = f"/api/chat/rooms/{room['id']}/members/{bob.me['id']}"
+    assert ann.put(path, {"role": role}).status_code == 200
+
+
+# Direct messages
+
+
+def test_two_people_talk_directly_and_each_sees_the_others_name(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    there = open_page("/", bob)
+    status(there)
+    here = open_page("/", ann)
+    here.get_by_role("button", name="New message").click()
+    choice = dialog(here, "New message")
+    choice.get_by_label("Find people").fill(bob.name)
+    picture(here, "new-message")
+    choice.get_by_role("button", name="Bob Stone").click()
+    expect(here.get_by_role("heading", name="Bob Stone")).to_be_visible()
+    say(here, "just between us")
+    link = rooms(there).get_by_role("link", name="Ann Lee")
+    expect(link).to_have_accessible_name("Ann Lee, online, 1 unread")
+    picture(there, "direct-unread")
+    link.click()
+    say(there, "sure")
+    expect(articles(here, "sure")).to_be_visible()
+    expect(rooms(here).get_by_role("link", name="Bob Stone, online")).to_be_visible()
+    picture(here, "direct")
+
+
+# Invitations and links
+
+
+def test_who_is_invited_sees_it_at_once_and_accepts(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = ann.room("secret", visibility="private")
+    there = open_page("/", bob)
+    status(there)
+    here = open_page(address(room), ann)
+    details(here).get_by_role("button", name="Invite people").click()
+    box = dialog(here, "Invite people")
+    box.get_by_label("Find people").fill(bob.name)
+    box.get_by_role("button", name="Bob Stone").click()
+    expect(box.get_by_text("Bob Stone is invited.")).to_be_visible()
+    picture(here, "invite")
+    picture(there, "invitation")
+    there.get_by_role("button", name=f"Accept invitation to {room['name']}").click()
+    say(there, "here I am")
+    expect(there.get_by_role("heading", name="Invitations")).to_be_hidden()
+    here.keyboard.press("Escape")
+    expect(articles(here, "here I am")).to_be_visible()
+
+
+def test_an_invitation_can_be_declined(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = ann.room("secret", visibility="private")
+    path = f"/api/chat/rooms/{room['id']}/invitations"
+    assert ann.post(path, {"user_id": bob.me["id"]}).status_code == 201
+    page = open_page("/", bob)
+    page.get_by_role("button", name=f"Decline invitation to {room['name']}").click()
+    expect(page.get_by_role("heading", name="Invitations")).to_be_hidden()
+    assert bob.get("/api/chat/invitations").json()["invitations"] == []
+
+
+def test_a_join_link_opens_a_private_room_also_to_who_must_sign_in_until_it_is_turned_off(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = ann.room("secret", visibility="private")
+    here = open_page(address(room), ann)
+    details(here).get_by_role("button", name="Invite people").click()
+    box = dialog(here, "Invite people")
+    box.get_by_role("button", name="Make a link").click()
+    url = box.get_by_role("textbox", name="Join link").input_value()
+    there = open_page(url)
+    there.get_by_label("Username").fill(bob.name)
+    there.get_by_label("Password").fill(harness.PASSWORD)
+    there.get_by_role("button", name="Log in").click()
+    expect(there.get_by_role("heading", name=f"You are invited to {room['name']}")).to_be_visible()
+    picture(there, "join-link")
+    there.get_by_role("button", name="Join room").click()
+    say(there, "through the link")
+    box.get_by_role("button", name="Turn it off").click()
+    expect(box.get_by_text("The link is dead.")).to_be_visible()
+    there.goto(url)
+    expect(there.get_by_role("heading", name="This link opens nothing")).to_be_visible()
+
+
+# Members
+
+
+def test_an_owner_makes_a_moderator_who_then_may_change_the_topic(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    there = open_page(address(room), bob)
+    theirs = details(there)
+    expect(theirs.get_by_role("button", name="Room settings")).to_be_hidden()
+    here = open_page(address(room), ann)
+    mine = details(here)
+    mine.get_by_role("button", name="Bob Stone").click()
+    picture(here, "person")
+    dialog(here, "Bob Stone").get_by_label("Role").select_option("Moderator")
+    expect(mine.get_by_role("button", name="Bob Stone")).to_contain_text("Moderator")
+    here.keyboard.press("Escape")
+    picture(here, "details")
+    theirs.get_by_role("button", name="Room settings").click()
+    box = dialog(there, "Room settings")
+    expect(box.get_by_role("button", name="Delete room")).to_be_hidden()
+    box.get_by_label("Topic").fill("what we talk about")
+    box.get_by_role("button", name="Save").click()
+    expect(box).to_be_hidden()
+    expect(mine.get_by_text("what we talk about")).to_be_visible()
+
+
+def test_the_last_owner_cannot_step_down_and_is_told_why(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page(address(ann.room()), ann)
+    details(page).get_by_role("button", name="Ann Lee").click()
+    box = dialog(page, "Ann Lee")
+    box.get_by_label("Role").select_option("Member")
+    expect(box.get_by_role("alert").first).to_contain_text("needs an owner")
+    expect(box.get_by_label("Role")).to_have_value("owner")
+
+
+def test_a_member_who_is_removed_sees_it_at_once(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    there = open_page(address(room), bob)
+    status(there)
+    here = open_page(address(room), ann)
+    members = details(here)
+    members.get_by_role("button", name="Bob Stone").click()
+    dialog(here, "Bob Stone").get_by_role("button", name="Remove from room").click()
+    dialog(here, "Remove Bob Stone?").get_by_role("button", name="Remove").click()
+    expect(there.get_by_role("heading", name="You are no longer in")).to_be_visible()
+    expect(members.get_by_role("button", name="Bob Stone")).to_have_count(0)
+    expect(rooms(there).get_by_role("link")).to_have_count(0)
+
+
+def test_who_is_banned_cannot_join_until_let_in_again(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    there = open_page(address(room), bob)
+    status(there)
+    here = open_page(address(room), ann)
+    members = details(here)
+    members.get_by_role("button", name="Bob Stone").click()
+    box = dialog(here, "Bob Stone")
+    box.get_by_role("button", name="Ban from room…").click()
+    box.get_by_label("Reason for the ban").fill("spam")
+    box.get_by_role("button", name="Ban from room").click()
+    expect(there.get_by_role("heading", name="You are no longer in")).to_be_visible()
+    there.goto(address(room))
+    there.get_by_role("button", name="Join room").click()
+    expect(there.get_by_text("You are banned")).to_be_visible()
+    banned = members.get_by_role("list", name="Banned")
+    expect(banned.get_by_text("spam")).to_be_visible()
+    picture(here, "banned")
+    banned.get_by_role("button", name="Bob Stone").click()
+    expect(banned).to_be_hidden()
+    there.get_by_role("button", name="Join room").click()
+    expect(field(there)).to_be_visible()
+
+
+# Settings
+
+
+def test_a_room_is_archived_for_everybody_and_opened_again(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    ann.say(room, "before")
+    there = open_page(address(room), bob)
+    status(there)
+    here = open_page(address(room), ann)
+    details(here).get_by_role("button", name="Room settings").click()
+    box = dialog(here, "Room settings")
+    picture(here, "settings")
+    box.get_by_role("button", name="Archive room").click()
+    expect(there.get_by_text("This room is archived")).to_be_visible()
+    expect(field(there)).to_be_disabled()
+    expect(articles(there, "before")).to_be_visible()
+    picture(there, "archived")
+    box.get_by_role("button", name="Open it again").click()
+    expect(field(there)).to_be_enabled()
+
+
+def test_a_room_is_deleted_for_everybody_after_a_question(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    there = open_page(address(room), bob)
+    status(there)
+    here = open_page(address(room), ann)
+    details(here).get_by_role("button", name="Room settings").click()
+    dialog(here, "Room settings").get_by_role("button", name="Delete room").click()
+    question = dialog(here, f"Delete {room['name']}?")
+    picture(here, "delete-room")
+    question.get_by_role("button", name="Delete room").click()
+    for page in (here, there):
+        expect(page.get_by_role("heading", name="You are no longer in")).to_be_visible()
+        expect(rooms(page).get_by_role("link")).to_have_count(0)
+
+
+# One's own account
+
+
+def test_a_display_name_is_changed_and_others_see_it_on_what_comes_next(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    there = open_page(address(room), bob)
+    status(there)
+    here = open_page(address(room), ann)
+    here.get_by_role("button", name="your account").click()
+    box = dialog(here, "Your account")
+    box.get_by_label("Display name").fill("Ann of Green Gables")
+    box.get_by_role("button", name="Save name").click()
+    expect(box.get_by_text("Your name is saved.")).to_be_visible()
+    picture(here, "account")
+    box.get_by_role("button", name="Close").click()
+    say(here, "it is me")
+    expect(articles(there, "Ann of Green Gables")).to_be_visible()
+
+
+def test_a_new_password_ends_the_other_sessions_and_a_wrong_old_one_is_told(
+    open_page: Open, ann: harness.Client, server: harness.Server
+) -> None:
+    other = server.client()
+    credentials = {"username": ann.name, "password": harness.PASSWORD}
+    assert other.post("/api/login", credentials).status_code == 200
+    there = open_page("/", other)
+    status(there)
+    here = open_page("/", ann)
+    here.get_by_role("button", name="your account").click()
+    box = dialog(here, "Your account")
+    box.get_by_text("Change password").first.click()
+    box.get_by_label("Current password").fill("wrong horse")
+    box.get_by_label("New password").fill("a new password")
+    box.get_by_role("button", name="Change password").click()
+    expect(box.get_by_role("alert").filter(has_text="wrong")).to_be_visible()
+    box.get_by_label("Current password").fill(harness.PASSWORD)
+    box.get_by_role("button", name="Change password").click()
+    expect(box.get_by_text("Your password is changed.")).to_be_visible()
+    expect(there).to_have_url("/login")
+    status(here)
+
+
+def test_a_session_elsewhere_is_ended_from_the_list(
+    open_page: Open, ann: harness.Client, server: harness.Server
+) -> None:
+    other = server.client()
+    credentials = {"username": ann.name, "password": harness.PASSWORD}
+    assert other.post("/api/login", credentials).status_code == 200
+    there = open_page("/", other)
+    status(there)
+    here = open_page("/", ann)
+    here.get_by_role("button", name="your account").click()
+    box = dialog(here, "Your account")
+    expect(box.get_by_role("listitem")).to_have_count(2)
+    box.get_by_role("button", name="Sign out").click()
+    expect(there).to_have_url("/login")
+    expect(box.get_by_role("listitem")).to_have_count(1)
+
+
+def test_an_account_is_deleted_with_its_password_and_its_messages_stay(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    bob.say(room, "I was here")
+    page = open_page("/", bob)
+    page.get_by_role("button", name="your account").click()
+    box = dialog(page, "Your account")
+    box.get_by_text("Delete account").click()
+    box.get_by_label("Password", exact=True).fill(harness.PASSWORD)
+    box.get_by_role("button", name="Delete my account").click()
+    expect(page).to_have_url("/login")
+    other = open_page(address(room), ann)
+    expect(articles(other, "I was here")).to_contain_text("Deleted account")
+
+
+# Going anywhere
+
+
+def test_ctrl_k_leads_to_a_room_by_a_few_letters_and_to_a_person(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    first, second = ann.room("alpha"), ann.room("beta")
+    page = open_page(address(first), ann)
+    status(page)
+    page.keyboard.press("Control+k")
+    box = dialog(page, "Go to a room or a person")
+    go = box.get_by_role("combobox", name="Go to")
+    expect(go).to_be_focused()
+    page.keyboard.type(second["name"][-6:])
+    expect(box.get_by_role("option", selected=True)).to_have_text(second["name"])
+    picture(page, "switcher")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=second["name"])).to_be_visible()
+    expect(field(page)).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type(bob.name)
+    expect(box.get_by_role("option", name="Bob Stone")).to_be_visible()
+    picture(page, "switcher-person")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Bob Stone")).to_be_visible()
+    page.keyboard.press("Control+k")
+    expect(box.get_by_role("option").first).to_have_text(second["name"])  # where they came from
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+
+
+# What is meant for the reader
+
+
+RECORDED = """
+window.shown = [];
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() { return (this.permission = "granted"); }
+  constructor(title, { body }) { window.shown.push(this); Object.assign(this, { title, body }); }
+  close() {}
+};
+"""
+
+
+def test_a_mention_is_counted_apart_and_the_browser_tells_of_it(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room, other = both_in(ann, bob), ann.room("other")
+    page = open_page(address(other), ann)
+    page.add_init_script(RECORDED)
+    page.reload()
+    status(page)
+    page.get_by_role("button", name="your account").click()
+    box = dialog(page, "Your account")
+    box.get_by_label("Notify me").check()
+    expect(box.get_by_label("Notify me")).to_be_checked()
+    box.get_by_role("button", name="Close").click()
+    bob.say(room, "to nobody")
+    bob.say(room, f"look, @{ann.name}")
+    link = rooms(page).get_by_role("link", name=f"{room['name']}, 2 unread, 1 mention")
+    expect(link).to_be_visible()
+    expect(page).to_have_title(re.compile(r"^\(2\) @1 "))
+    expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("dot"))
+    picture(page, "mention")
+    eventually(page, lambda: page.evaluate("shown.length > 0"))
+    assert page.evaluate("shown.map(({ title, body }) => [title, body])") == [
+        [f"Bob Stone in {room['name']}", f"look, @{ann.name}"]
+    ]
+    page.evaluate("shown[0].onclick()")
+    expect(articles(page, "look,")).to_be_visible()
+    expect(rooms(page).get_by_role("link", name=room["name"], exact=True)).to_be_visible()
+    expect(page.locator("link[rel=icon]")).not_to_have_attribute("href", re.compile("dot"))
+
+
+def test_a_dot_goes_out_when_the_other_one_closes_the_page(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    assert ann.post("/api/chat/direct", {"user_id": bob.me["id"]}).status_code == 201
+    here = open_page("/", ann)
+    status(here)
+    link = rooms(here).get_by_role("link", name="Bob Stone")
+    expect(link).to_have_accessible_name("Bob Stone")
+    there = open_page("/", bob)
+    status(there)
+    expect(link).to_have_accessible_name("Bob Stone, online")
+    there.close()
+    expect(link).to_have_accessible_name("Bob Stone", timeout=30_000)
+
+
+# Search
+
+
+def test_a_search_leads_to_the_message_in_its_place(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room, other = both_in(ann, bob), ann.room("other")
+    bob.say(room, "the heron stands in the <b>water</b>")
+    for number in range(120):
+        bob.say(room, f"something else {number}")
+    ann.say(other, "a heron, elsewhere")
+    page = open_page(address(room), ann)
+    status(page)
+    page.get_by_role("button", name="Search messages").click()
+    panel = page.get_by_role("complementary", name="Search messages")
+    panel.get_by_label("Words").fill("heron")
+    found = panel.get_by_role("list", name="Search messages").get_by_role("listitem")
+    expect(found).to_have_count(1)
+    expect(found).to_contain_text("the heron stands in the <b>water</b>")
+    expect(found.locator("mark")).to_have_text("heron")
+    panel.get_by_label("Room").select_option("All rooms")
+    expect(found).to_have_count(2)
+    picture(page, "search")
+    panel.get_by_label("From").fill(bob.name)
+    expect(found).to_have_count(1)
+    found.get_by_role("button").click()
+    expect(articles(page, "the heron stands")).to_be_in_viewport()
+    picture(page, "search-found")
+
+
+def test_a_search_begins_from_the_switcher_and_what_is_not_there_is_said(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page(address(ann.room()), ann)
+    status(page)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zebra")
+    page.get_by_role("option", name="Search messages for").click()
+    panel = page.get_by_role("complementary", name="Search messages")
+    expect(panel.get_by_text("Nothing was found for “zebra”.")).to_be_visible()
+    panel.get_by_label("Words").press("Escape")
+    expect(panel).to_be_hidden()
+    expect(page.get_by_role("button", name="Search messages")).to_be_focused()
+
+
+# Away
+
+
+def test_a_page_that_cannot_be_loaded_says_so_and_comes_back(
+    open_page: Open, start_server: Callable[..., harness.Server]
+) -> None:
+    server = start_server()
+    ann = server.user("ann")
+    room = ann.room()
+    page = open_page(address(room), ann, at=server.url)
+    status(page)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    server.web.kill()
+    page.goto(f"{server.url}{address(room)}")
+    expect(page.get_by_role("heading", name="quartchat cannot be reached")).to_be_visible()
+    picture(page, "offline")
+    server.web.restart()
+    server.wait_until_ready()
+    page.get_by_role("button", name="Try again").click()
+    status(page)
+
+
+# A phone
+
+
+def test_on_a_phone_the_panel_fills_the_screen_and_leads_back(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    page = open_page(address(room), ann, viewport=PHONE, has_touch=True)
+    status(page)
+    panel = details(page)
+    expect(panel.get_by_role("button", name="Bob Stone")).to_be_visible()
+    picture(page, "phone-details")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    panel.get_by_role("button", name="Close").click()
+    expect(field(page)).to_be_visible()
+    expect(page.get_by_role("button", name="Room details")).to_be_focused()
+    picture(page, "phone-room")
+    page.get_by_role("link", name="Back to rooms").click()
+    picture(page, "phone-list")
+    page.get_by_role("button", name="your account").click()
+    picture(page, "phone-account")
