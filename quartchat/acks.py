@@ -17,6 +17,7 @@ from quartchat.store.events import Archived
 ACK_S = 5.0  # what SQL gets; then 503, and the send may be repeated
 LOOK_S = 0.05  # between looks for what another process is to commit
 BATCH = 200  # events of one commit
+WAITING = 4096  # events that wait for one; past it a send is 503 at once, and may be repeated
 
 
 class _Data(msgspec.Struct):
@@ -60,6 +61,8 @@ class Acks:
             await self._committed(draft.room_id, appended.n)
 
     async def _commit(self, event: Event) -> None:
+        if len(self._waiting) >= WAITING:
+            raise errors.Unavailable(retry_after_s=1)
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((row(event), future))
         if self._task is None:
@@ -76,7 +79,8 @@ class Acks:
     async def _commit_all(self) -> None:
         try:
             while self._waiting:
-                batch = self._waiting[:BATCH]
+                # Whose caller has given up is left to the worker.
+                batch = [item for item in self._waiting[:BATCH] if not item[1].done()]
                 del self._waiting[:BATCH]
                 outcome = await self._insert([item for item, _ in batch])
                 for item, future in batch:

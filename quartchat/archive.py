@@ -31,6 +31,7 @@ from quartchat.stream import Streams
 BATCH = 500  # entries of one commit
 PACE_S = 0.25  # between batches, where events come one after the other
 CLAIM_EVERY_S = 5.0  # how often a worker looks for what a dead one left
+UNTRIMMED = 10_000  # rooms that wait to be trimmed; past it, one waits for its next event
 RECENT_ROOMS = 1000  # whose end is compared with SQL when Redis comes back
 CLAIM_IDLE_S = 15.0  # how long a worker may take for a batch before others take it over
 
@@ -134,6 +135,8 @@ class _Worker:
             )
         while len(self._recent) > RECENT_ROOMS:
             self._recent.popitem(last=False)
+        while len(waiting) > UNTRIMMED:
+            del waiting[next(iter(waiting))]
         first_open = await self._group.archived(partition, entries)
         for room_id, (feed, n) in list(waiting.items()):
             if feed < first_open:

@@ -13,7 +13,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import bcrypt
 import limits
@@ -36,6 +36,10 @@ COOKIES_KEPT = 500  # characters of a Cookie header that is remembered
 SESSION_TTL_S = 60  # and at once where the session ends
 COOKIE_S = 365 * 24 * 3600
 TOKENS_PER_USER = 100
+HASHES = 1000  # sign-ins that wait for bcrypt; past it, or
+HASH_S = 10.0  # after this, they are told to come back
+
+Rate = limits.RateLimitItem
 
 # Guessing passwords: per name, so that many addresses help nobody; per address, so that
 # many names help nobody. A school or an office may share one address.
@@ -57,6 +61,7 @@ class Auth:
         # bcrypt takes a core for a quarter of a second, without the interpreter's lock:
         # one core fewer than there are, so that chat goes on while people sign in.
         self._hashers = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) - 1), "bcrypt")
+        self._hashing = 0
         self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds)).decode()
         self._cache: Cache[str, SessionRow] = Cache(
             size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: feed.fresh
@@ -79,8 +84,7 @@ class Auth:
 
         `username` is folded already. Raises UsernameTaken, RateLimited.
         """
-        await self.limit(REGISTER_PER_NAME, "register-name", username)
-        await self.limit(REGISTER_PER_ADDRESS, "register-address", address)
+        await self._limit("register", REGISTER_PER_NAME, username, REGISTER_PER_ADDRESS, address)
         taken = await store.run(accounts.credentials, username) is not None
         if taken or RESERVED.fullmatch(username):
             raise errors.UsernameTaken(field="username")
@@ -95,8 +99,7 @@ class Auth:
 
         Raises InvalidCredentials, after the same time whether or not the user exists.
         """
-        await self.limit(LOGIN_PER_NAME, "login-name", username)
-        await self.limit(LOGIN_PER_ADDRESS, "login-address", address)
+        await self._limit("login", LOGIN_PER_NAME, username, LOGIN_PER_ADDRESS, address)
         found = await store.run(accounts.credentials, username)
         good = await self._matches(password, self._nobody if found is None else found[1])
         if found is None or not good:
@@ -187,14 +190,39 @@ class Auth:
         return bool(await self._work(partial(bcrypt.checkpw, password.encode(), hashed.encode())))
 
     async def _work(self, work: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._hashers, work)
+        if self._hashing >= HASHES:
+            raise errors.Unavailable(retry_after_s=5)
+        self._hashing += 1
+        try:
+            async with asyncio.timeout(HASH_S):
+                return await asyncio.get_running_loop().run_in_executor(self._hashers, work)
+        finally:
+            self._hashing -= 1
 
-    async def limit(self, rate: limits.RateLimitItem, kind: str, key: str) -> None:
+    async def limit(self, rate: Rate, kind: str, key: str) -> None:
         """Count a try. Raises RateLimited."""
         if self._limiter is not None and not await self._limiter.hit(rate, kind, key):
-            stats = await self._limiter.get_window_stats(rate, kind, key)
-            wait_s = max(1, math.ceil(stats.reset_time - time.time()))
-            raise errors.RateLimited("Too many tries; wait a while.", retry_after_s=wait_s)
+            await self._refuse(self._limiter, rate, kind, key)
+
+    async def _limit(
+        self, what: str, per_name: Rate, name: str, per_address: Rate, address: str
+    ) -> None:
+        """Count a try by its name and its address. Raises RateLimited.
+
+        A name is remembered only with a try that its address may make.
+        """
+        if self._limiter is not None:
+            if not await self._limiter.test(per_name, f"{what}-name", name):
+                await self._refuse(self._limiter, per_name, f"{what}-name", name)
+            await self.limit(per_address, f"{what}-address", address)
+            await self.limit(per_name, f"{what}-name", name)
+
+    async def _refuse(
+        self, limiter: MovingWindowRateLimiter, rate: Rate, kind: str, key: str
+    ) -> NoReturn:
+        stats = await limiter.get_window_stats(rate, kind, key)
+        wait_s = max(1, math.ceil(stats.reset_time - time.time()))
+        raise errors.RateLimited("Too many tries; wait a while.", retry_after_s=wait_s)
 
     # -- what the feed says
 

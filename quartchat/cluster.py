@@ -72,6 +72,10 @@ class Cluster(AsyncCoreCommands):
             self._clients[node] = cast("Client", Client.from_pool(pool))
         return self._clients[node]
 
+    def knows(self, node: Node) -> bool:
+        """Whether a node is, or may be, of the cluster."""
+        return node in self._clients
+
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run a command where its key is; one without a key, on every master."""
         key = _key(args)
@@ -195,6 +199,7 @@ class Routed:
     def _of(self, node: Node) -> Pipelined:
         client = self._cluster.client(node)
         if node not in self._nodes or self._nodes[node][0] is not client:
+            self._nodes = {n: kept for n, kept in self._nodes.items() if self._cluster.knows(n)}
             self._nodes[node] = (client, self._kind(client, self._text))
         return self._nodes[node][1]
 

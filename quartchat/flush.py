@@ -16,6 +16,7 @@ from quartchat.recent import Recent
 REST = 4  # after a flush the hub rests so many times as long as that took,
 MAX_REST_S = 0.12  # but no longer than this
 YIELD_EVERY = 200  # readers written to before other tasks get a turn
+SHARED_BYTES = 16 << 20  # of one flush's chunks for readers of all rooms; others are made anew
 
 R = TypeVar("R", bound=Reader)
 
@@ -116,6 +117,7 @@ class Flush:
                 else:
                     wanted[feed_reader].append(room_id)
         chunks: dict[tuple[int, tuple[RoomId, ...]], tuple[Position, bytes]] = {}
+        shared = 0  # bytes of those
 
         def write_feed(reader: FeedReader) -> None:
             start = max(reader.seq, since)
@@ -124,10 +126,15 @@ class Flush:
             if not self._recent.holds(start):
                 self.leave_off(reader)
                 return
+            nonlocal shared
             key = (start, tuple(wanted[reader]))
-            if key not in chunks:
-                chunks[key] = self._recent.feed_chunk(start, seq, position, key[1])
-            reader.position, frames = chunks[key]
+            chunk = chunks.get(key)
+            if chunk is None:
+                chunk = self._recent.feed_chunk(start, seq, position, key[1])
+                if shared < SHARED_BYTES:
+                    chunks[key] = chunk
+                    shared += len(chunk[1])
+            reader.position, frames = chunk
             if not self._write(reader, frames) or reader.position != position:
                 self.unlive(reader)
 

@@ -9,7 +9,7 @@ as far as it is archived, and Redis holds each changed one as it stands until SQ
 of its changes and the last one is out of the room's window.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ import structlog
 
 from quartchat import fold, metrics, store
 from quartchat.events import NEVER, NOBODY, Event, FeedId, Position, RoomId, UserId
+from quartchat.recent import fitting
 from quartchat.records import Head, Standing
 from quartchat.store import changes
 from quartchat.store import events as archive
@@ -192,30 +193,30 @@ async def _archived(
     ]
 
 
-async def feed_after(
+async def feed_page(
     streams: Streams, joined: dict[RoomId, int], partition: int, feed: FeedId, up_to: FeedId
-) -> AsyncIterator[tuple[FeedId, list[Event]]]:
-    """Yield the events of some rooms with `feed` < feed id <= `up_to`, page by page.
+) -> tuple[FeedId, list[Event]]:
+    """Return (place reached, events) of some rooms, of what follows `feed` up to `up_to`.
 
-    Each page comes with the place that is reached with it, also where no event was found.
-    `joined` gives for each room the number from which on it is the reader's; it may change
-    between pages.
+    There may be no event, and still be more behind the place that is reached. `joined` gives
+    for each room the number from which on it is the reader's.
     """
-    while feed < up_to:
-        mine = {r: n for r, n in joined.items() if streams.partition(r) == partition}
-        entries = await streams.read_feed(partition, feed, FEED_PAGE)
-        # Asked after the read: what had been trimmed by then may be missing from it.
-        trimmed = min(await streams.trimmed(partition), up_to)
-        if feed < trimmed:
-            found = await store.run(archive.feed, mine, feed, trimmed, FEED_PAGE)
-            feed = found[-1].feed if len(found) == FEED_PAGE else trimmed
-        else:
-            feed = min(entries[-1].feed, up_to) if entries else up_to
-            found = [
-                entry
-                for entry in entries
-                if isinstance(entry, Event)
-                and entry.feed <= feed
-                and entry.n >= mine.get(entry.room_id, NEVER)
-            ]
-        yield feed, found
+    mine = {r: n for r, n in joined.items() if streams.partition(r) == partition}
+    entries = await streams.read_feed(partition, feed, FEED_PAGE)
+    # Asked after the read: what had been trimmed by then may be missing from it.
+    trimmed = min(await streams.trimmed(partition), up_to)
+    if feed < trimmed:
+        found = await store.run(archive.feed, mine, feed, trimmed, FEED_PAGE)
+        reached = found[-1].feed if len(found) == FEED_PAGE else trimmed
+    else:
+        reached = min(entries[-1].feed, up_to) if entries else up_to
+        found = [
+            entry
+            for entry in entries
+            if isinstance(entry, Event)
+            and entry.feed <= reached
+            and entry.n >= mine.get(entry.room_id, NEVER)
+        ]
+    # A reader that does not read holds what it was given, so it is given no more than a chunk.
+    count = fitting(len(event.data) for event in found)
+    return (reached, found) if count == len(found) else (found[count - 1].feed, found[:count])

@@ -39,6 +39,7 @@ from quartchat.recent import Recent
 from quartchat.store import accounts, rooms
 from quartchat.stream import Streams
 
+REPLAYS = 4  # pages read at once for readers of all rooms, whom memory cannot serve
 ENDED = 10_000  # sessions remembered as ended, for streams that were just being opened
 
 Allowed = Callable[[], Awaitable[object]]
@@ -53,6 +54,7 @@ class Hub:
     def __init__(self, config: Config, streams: Streams, feed: Feed) -> None:
         self.recent = Recent()
         self.streams = streams
+        self.turns = tasks.Turns(REPLAYS)
         self._config = config
         self._feed = feed
         self._users: dict[UserId, set[Reader]] = {}
@@ -68,6 +70,8 @@ class Hub:
         self._beats = Beats(config.heartbeat_s, config.stream_lifetime_s)
         self.draining = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._gaps = 0  # in what this process heard of the feed
+        self._rechecking: asyncio.Task[None] | None = None
         feed.listen(self.publish, self._begin)
         feed.listen_to_signals(self._herald.take, self._herald.missed)
 
@@ -206,34 +210,39 @@ class Hub:
         """Start from a position; what lies before it may have been missed."""
         self._flush.begin(position)
         self._pages.clear()
-        if self._users:
-            self._spawn(self._recheck())
+        self._gaps += 1
+        if self._users and (self._rechecking is None or self._rechecking.done()):
+            self._rechecking = self._spawn(self._recheck())
 
     async def _recheck(self) -> None:
-        """Find out what every reader missed: events, the end of its session, its removal.
+        """Find out what every reader missed, again where there was another gap meanwhile.
 
         A reader of all rooms asks by itself for what its rooms are now, before it reads on.
         """
-        tries = 0
-        while True:
+        tries, checked = 0, 0
+        while checked != self._gaps:
+            gaps = self._gaps
             try:
-                for room_id in list(self._rooms):
-                    await self.head(room_id, fresh=True)
-                hashes = list({reader.session for reader in self._readers()})
-                good: set[str] = set()
-                for start in range(0, len(hashes), 500):
-                    good |= await store.run(accounts.live_sessions, hashes[start : start + 500])
-                await self._recheck_rooms()
-                for reader in self._readers():
-                    if reader.session in hashes and reader.session not in good:
-                        reader.close(notice_frame("session.revoked", {}))
-                    self._flush.unlive(reader)
+                await self._check_readers()
+                checked = gaps
             except (*redis_client.AWAY, *store.AWAY) as error:
                 tries += 1
                 log.warning("recheck_unavailable", error=str(error))
                 await tasks.back_off(tries)
-            else:
-                return
+
+    async def _check_readers(self) -> None:
+        """Look for what every reader may have missed: events, its session's end, its removal."""
+        for room_id in list(self._rooms):
+            await self.head(room_id, fresh=True)
+        hashes = list({reader.session for reader in self._readers()})
+        good: set[str] = set()
+        for start in range(0, len(hashes), 500):
+            good |= await store.run(accounts.live_sessions, hashes[start : start + 500])
+        await self._recheck_rooms()
+        for reader in self._readers():
+            if reader.session in hashes and reader.session not in good:
+                reader.close(notice_frame("session.revoked", {}))
+            self._flush.unlive(reader)
 
     async def _recheck_rooms(self) -> None:
         for user_id in {reader.user_id for here in self._rooms.values() for reader in here}:
@@ -320,7 +329,8 @@ class Hub:
     def _readers(self) -> list[Reader]:
         return [reader for mine in self._users.values() for reader in mine]
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

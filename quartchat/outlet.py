@@ -16,6 +16,10 @@ STALL_S = 15.0  # a reader that takes nothing for so long is dropped; it resumes
 HURRY_S = 0.5  # what a stream that must end leaves a reader for what it has not yet taken
 
 
+class StalledError(TimeoutError):
+    """The reader takes nothing."""
+
+
 class Lane(Protocol):
     """A shorter way for chunks, see `exchange`."""
 
@@ -62,7 +66,7 @@ class Outlet:
     async def finish(self) -> None:
         """Wait until the last chunk is out.
 
-        Raises TimeoutError if the reader takes nothing, and what `send` raised.
+        Raises StalledError if the reader takes nothing, and what `send` raised.
         """
         if self._error is not None:
             raise self._error
@@ -72,6 +76,8 @@ class Outlet:
         try:
             async with asyncio.timeout(HURRY_S if self._hurry else STALL_S) as self._timeout:
                 await rest
+        except TimeoutError:
+            raise StalledError from None
         finally:
             self._timeout = None
 

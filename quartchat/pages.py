@@ -3,13 +3,14 @@
 import asyncio
 from collections import OrderedDict
 
-from quartchat import history, metrics
+from quartchat import history, metrics, tasks
 from quartchat.events import FeedId, RoomId
 from quartchat.recent import room_frame
 from quartchat.stream import Streams
 
 EVENTS = 256  # a page's; page k begins after event 256 k
 KEPT_BYTES = 32 << 20  # of full pages, which never change
+LOADS = 16  # pages that are read at once; the others wait their turn
 
 # A place that the feed's end had passed when it was read, and events as (number, frame).
 Page = tuple[FeedId, list[tuple[int, bytes]]]
@@ -24,6 +25,7 @@ class Pages:
         self._kept: OrderedDict[Key, Page] = OrderedDict()
         self._bytes = 0
         self._loading: dict[Key, asyncio.Task[Page]] = {}
+        self._turns = tasks.Turns(LOADS)
 
     async def after(self, room_id: RoomId, n: int, asked: FeedId) -> Page:
         """Return what follows event `n` on its page, or on the next if it ends one.
@@ -56,7 +58,8 @@ class Pages:
     ) -> Page:
         room_id, number = key
         try:
-            found = await history.after(self._streams, room_id, number * EVENTS, EVENTS)
+            async with self._turns:
+                found = await history.after(self._streams, room_id, number * EVENTS, EVENTS)
         finally:
             del loading[key]
         metrics.RESUMED.labels("room").inc()

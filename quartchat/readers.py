@@ -12,12 +12,13 @@ import structlog
 
 from quartchat import events, exchange, history, metrics, redis_client, sse, store, tasks
 from quartchat.events import FeedId, Position, RoomId, UserId
-from quartchat.outlet import Outlet, Send
-from quartchat.recent import Recent, feed_frame
+from quartchat.outlet import Outlet, Send, StalledError
+from quartchat.recent import Recent, feed_frame, fitting
 from quartchat.records import Head
 from quartchat.stream import Streams
 
 RETRY_MS = (1000, 5000)  # each reader comes back after a time of its own
+NOTICES = 1000  # frames that wait for a stream which is catching up; past it the stream ends
 
 log = structlog.get_logger()
 _encode = msgspec.json.encode
@@ -28,6 +29,7 @@ class Home(Protocol):
 
     recent: Recent
     streams: Streams
+    turns: tasks.Turns  # for reading pages of the feed
 
     def live(self, reader: "Reader") -> None:
         """Write to the reader from now on; it stands at the head of the log."""
@@ -100,7 +102,7 @@ class Reader:
                     await out.finish()
             await self._say(out)
             await out.put(self._farewell, last=True)
-        except TimeoutError:
+        except StalledError:
             metrics.SLOW.inc()
             if out is not None:
                 out.cut()
@@ -134,8 +136,10 @@ class Reader:
         """Write a frame that has no place in the log."""
         if self.is_live:
             self.write(frame)
-        else:
+        elif len(self._notices) < NOTICES:
             self._notices.append(frame)
+        else:
+            self.close()  # and the next one's `ready` says which rooms there are
 
     def hand_back(self) -> None:
         """Give a live reader back to its own task."""
@@ -230,6 +234,7 @@ class RoomReader(Reader):
         self._ahead = tuple(step for step in self._ahead if step[0] > heard)
         if asked > max(heard, *(feed for feed, _ in self._ahead), 0):
             self._ahead += ((asked, self.cursor),)
+        page = page[: fitting(len(frame) for _, frame in page)]
         return page[-1][0], b"".join(frame for _, frame in page)
 
 
@@ -242,14 +247,14 @@ class FeedReader(Reader):
         super().__init__(home, session, user_id)
         self.joined: dict[RoomId, int] = {}
         self.position: Position = ()  # it has all of its rooms' events up to here
-        self._changes: list[tuple[RoomId, int | None]] | None = []  # while `joined` is loading
+        self._changes: dict[RoomId, int | None] | None = {}  # while `joined` is loading
         self._begun = 0  # the log's beginning that `joined` was loaded after
         self._first = b""
 
     def change(self, room_id: RoomId, joined_n: int | None) -> None:
         """Add a room, from an event on, or with None remove it."""
         if self._changes is not None:
-            self._changes.append((room_id, joined_n))
+            self._changes[room_id] = joined_n
         elif joined_n is None:
             self.joined.pop(room_id, None)
         else:
@@ -278,10 +283,10 @@ class FeedReader(Reader):
 
     async def _load(self) -> None:
         """Learn which rooms are the user's; what the feed says meanwhile counts too."""
-        self._begun, self._changes = self._home.recent.begun, []
+        self._begun, self._changes = self._home.recent.begun, {}
         self.joined = await self._home.memberships(self.user_id)
         changes, self._changes = self._changes, None
-        for room_id, joined_n in changes:
+        for room_id, joined_n in changes.items():
             self.change(room_id, joined_n)
 
     async def _reload(self) -> None:
@@ -324,17 +329,23 @@ class FeedReader(Reader):
     async def _replay(self, out: Outlet) -> None:
         """Write what is no more in memory: partition by partition, each in its order."""
         for partition, end in enumerate(self._home.recent.position):
-            pages = history.feed_after(
-                self._home.streams, self.joined, partition, self.position[partition], end
-            )
-            async for reached, found in pages:
-                frames = [feed_frame(event, self._at(partition, event.feed)) for event in found]
-                self.position = self._at(partition, reached)
-                metrics.RESUMED.labels("feed").inc()
+            while self.position[partition] < end:
+                frames = await self._old_chunk(partition, end)
                 if frames:
-                    await out.put(b"".join(frames))
+                    await out.put(frames)
                 if self.closing:
                     return
+
+    async def _old_chunk(self, partition: int, end: FeedId) -> bytes:
+        """Return frames of a page of the feed, and move on to where it ends."""
+        async with self._home.turns:
+            reached, found = await history.feed_page(
+                self._home.streams, self.joined, partition, self.position[partition], end
+            )
+        frames = [feed_frame(event, self._at(partition, event.feed)) for event in found]
+        self.position = self._at(partition, reached)
+        metrics.RESUMED.labels("feed").inc()
+        return b"".join(frames)
 
     def delivered(self, position: Position) -> None:
         """Note that all of its rooms' events up to `position` went out while it was live."""

@@ -5,7 +5,7 @@ event is encoded once for each view, and all readers share the bytes. Pure: no I
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from quartchat import events, sse
@@ -15,6 +15,7 @@ LOG_EVENTS = 20_000  # events kept; a reader further behind reads Redis or SQL
 LOG_BYTES = 32 << 20  # their JSON, at most
 CHUNK_BYTES = 256 << 10  # one write carries about so much; what is left goes with the next
 CHUNKS_PER_ROOM = 16  # kept for readers at other places than most
+KEPT_BYTES = 32 << 20  # of such chunks, in all rooms; past it all are made anew
 
 
 @dataclass(slots=True)
@@ -61,6 +62,7 @@ class Recent:
         self._entries: list[Entry] = []  # contiguous seqs
         self._bytes = 0
         self._rooms: dict[RoomId, _Room] = {}
+        self._kept = 0  # bytes of chunks
 
     def begin(self, position: Position) -> None:
         """Forget everything: the feed is read from `position` on."""
@@ -68,7 +70,7 @@ class Recent:
         self.begun += 1
         self._entries.clear()
         self._rooms.clear()
-        self._bytes = 0
+        self._bytes = self._kept = 0
 
     def watch(self, room_id: RoomId, head: int) -> None:
         """Keep a room's last number, also once its events are dropped; `head` is a lower bound."""
@@ -84,7 +86,7 @@ class Recent:
         last = room.entries[-1].event.n if room is not None and room.entries else 0
         if room is not None and last != n:
             room.entries = []
-            room.chunks.clear()
+            self._forget_chunks(room)
         if room_id in self.heads:
             self.heads[room_id] = n
         return last
@@ -98,7 +100,7 @@ class Recent:
         self.seq += 1
         entry = Entry(event, self.seq, partition, self.position)
         room.entries.append(entry)
-        room.chunks.clear()
+        self._forget_chunks(room)
         if event.room_id in self.heads:
             self.watch(event.room_id, event.n)
         self._entries.append(entry)
@@ -125,8 +127,7 @@ class Recent:
             taken = _bounded(room.entries[after + 1 - room.entries[0].event.n :])
             reached = taken[-1].event.n if taken else after
             chunk = (reached, b"".join(entry.room_frame for entry in taken))
-            if len(room.chunks) < CHUNKS_PER_ROOM:
-                room.chunks[after] = chunk
+            self._keep_chunk(room, after, chunk)
         return chunk
 
     def first_since(self, room_id: RoomId, seq: int) -> int:
@@ -135,6 +136,20 @@ class Recent:
         entries = room.entries if room is not None else []
         index = bisect_right(entries, seq, key=lambda entry: entry.seq)
         return entries[index].event.n if index < len(entries) else events.NEVER
+
+    def _keep_chunk(self, room: _Room, after: int, chunk: tuple[int, bytes]) -> None:
+        if len(room.chunks) >= CHUNKS_PER_ROOM:
+            return
+        room.chunks[after] = chunk
+        self._kept += len(chunk[1])
+        if self._kept > KEPT_BYTES:
+            for each in self._rooms.values():
+                self._forget_chunks(each)
+
+    def _forget_chunks(self, room: _Room) -> None:
+        if room.chunks:
+            self._kept -= sum(len(frames) for _, frames in room.chunks.values())
+            room.chunks.clear()
 
     def holds(self, seq: int) -> bool:
         """Whether every entry after `seq` is held."""
@@ -189,7 +204,7 @@ class Recent:
             if room is None:
                 continue  # forgotten, and nothing has come since
             room.entries = [entry for entry in room.entries if entry.seq > last]
-            room.chunks.clear()
+            self._forget_chunks(room)
             if not room.entries:
                 del self._rooms[room_id]
 
@@ -211,10 +226,15 @@ def _chunk(entries: list[Entry], position: Position) -> tuple[Position, bytes]:
 
 
 def _bounded(entries: list[Entry]) -> list[Entry]:
-    """Return the first entries, about `CHUNK_BYTES` of them; at least one, if there is any."""
-    size = 0
-    for index, entry in enumerate(entries):
-        size += len(entry.event.data)
-        if size > CHUNK_BYTES:
-            return entries[: index + 1]
-    return entries
+    return entries[: fitting(len(entry.event.data) for entry in entries)]
+
+
+def fitting(sizes: Iterable[int]) -> int:
+    """Return how many make about `CHUNK_BYTES`; at least one, if there is any."""
+    count = total = 0
+    for size in sizes:
+        count += 1
+        total += size
+        if total > CHUNK_BYTES:
+            break
+    return count

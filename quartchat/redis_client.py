@@ -16,6 +16,7 @@ from quartchat import redis_url
 
 TIMEOUT_S = 3.0  # one command's bound; redis-py 8's own is 5 s, for blocking reads too
 BATCH = 64  # calls of one pipeline; Redis does nothing else meanwhile
+WAITING = 4096  # calls that wait for a pipeline; past it they fail at once
 GATHER_S = 0.001  # between pipelines, where several calls come at once
 REPLICATE_MS = 1000  # what a replica gets to confirm a batch
 
@@ -37,6 +38,7 @@ AWAY = (
 )
 # What redis-py has no class for. UNBLOCKED: a master became a replica under a waiting read.
 _REFUSALS = ("MISCONF", "NOREPLICAS", "UNBLOCKED")
+_SILENCE = (exceptions.ConnectionError, exceptions.TimeoutError)
 # How Redis 6.2 wraps an error of a command inside a script.
 _IN_SCRIPT = ("-OOM ", "-MISCONF ", "-NOREPLICAS ", "-READONLY ")
 
@@ -97,6 +99,8 @@ class Pipelined:
 
     async def call(self, keys: list[str], args: list[Any]) -> Any:
         """Run the script and return its reply. Raises as a call of its own would."""
+        if len(self._waiting) >= WAITING:
+            raise RefusedError("too many calls wait for Redis")
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((keys, args, future))
         if self._task is None:
@@ -109,6 +113,11 @@ class Pipelined:
                 batch = self._waiting[:BATCH]
                 del self._waiting[:BATCH]
                 replies = await self._execute(batch)
+                if isinstance(replies[0], _SILENCE) and replies[0] is replies[-1]:
+                    # Who came meanwhile would only wait for as long again.
+                    replies += replies[:1] * len(self._waiting)
+                    batch += self._waiting
+                    self._waiting.clear()
                 gather = len(batch) > 1  # there is company: let more of it come
                 for (_, _, future), reply in zip(batch, replies, strict=True):
                     if future.done():  # its caller went away

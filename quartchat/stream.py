@@ -30,6 +30,7 @@ from quartchat.group import Lane
 from quartchat.records import SENT_TTL_S, Appended, Draft, Head, Standing
 from quartchat.signals import Signal
 
+TAIL = 1000  # entries of one read: about what one flush can carry; more waits in Redis
 OWN_KEY_TTL_S = 120  # the same for keys that we made, which only our own retries use
 BACKLOG = 50_000  # entries that may wait for the archive; past it posting answers 503
 
@@ -242,7 +243,7 @@ class Streams:
         lives = {live.key(p): events.unpack(heard[p]) for p in lane}
         reply = await self._tail.xread(
             feeds | lives,
-            count=1000,  # about what one flush can carry; more waits in Redis
+            count=TAIL,
             block=int(group.BLOCK_S * 1000),
         )
         found: list[Signal] = []

@@ -1,9 +1,24 @@
-"""What loops of our own need: to wait before they try again, and to end for sure."""
+"""What loops of our own need: to wait before they try again, their turn, and to end for sure."""
 
 import asyncio
 import random
 
-AGAIN_S = 0.1  # before a task that did not end is cancelled once more, see `heed`
+TURN_S = 10.0  # what anybody waits for a turn
+AGAIN_S = 0.1  # redis-py 8 swallows about one cancellation in a hundred while it connects
+
+
+class Turns:
+    """Lets so many in at once; the others wait, but not for ever. Raises TimeoutError."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+
+    async def __aenter__(self) -> None:
+        async with asyncio.timeout(TURN_S):
+            await self._free.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free.release()
 
 
 async def end(*tasks: "asyncio.Task[None]") -> None:

@@ -31,7 +31,8 @@ class Scene:
     port: int
     cookie: str
     rooms: list[int]
-    over: asyncio.Event = field(default_factory=asyncio.Event)  # nobody sends any more
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # nobody begins to ask any more
+    silent: asyncio.Event = field(default_factory=asyncio.Event)  # and everybody has an answer
     sent: Counter[int] = field(default_factory=Counter)  # the last number of each room
     answers: Counter[int] = field(default_factory=Counter)
     troubles: list[str] = field(default_factory=list)
@@ -73,7 +74,7 @@ class Reader:
 
     def _has_all(self) -> bool:
         sent = self._scene.sent
-        return self._scene.over.is_set() and all(self._heads[r] >= sent[r] for r in self.rooms)
+        return self._scene.silent.is_set() and all(self._heads[r] >= sent[r] for r in self.rooms)
 
     async def _connect(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._scene.port)
@@ -107,7 +108,7 @@ class Reader:
             assert number, data
             self._heads[int(number[2])] = int(number[1])
             self.log.append(self._scene.data.setdefault(data, data))
-        elif fields.get(b"event", b"ready") not in {b"ready", b"heartbeat"}:
+        elif fields.get(b"event") in {b"reset", b"session.revoked", b"room.removed"}:
             self._scene.troubles.append(f"GET {self.path}: {fields}")
 
 

@@ -100,10 +100,9 @@ async def scenario(server: harness.Server, scene: Scene, readers: list[Reader]) 
         for reader in readers:
             group.create_task(reader.follow())
         await until(lambda: all(reader.is_open for reader in readers))
-        for number in range(WRITERS):
-            group.create_task(Caller(scene, keeps=number % 2 == 0).write())
-        for number in range(ASKING):
-            group.create_task(Caller(scene, keeps=number % 2 == 0).look())
+        writers = [Caller(scene, keeps=number % 2 == 0).write() for number in range(WRITERS)]
+        asking = [Caller(scene, keeps=number % 2 == 0).look() for number in range(ASKING)]
+        calling = [group.create_task(work) for work in writers + asking]
         for pid in sorted(children(server.web.pid)):
             silent = [await deaf(server.port, cyd.cookies, noise["id"]) for _ in range(DEAF)]
             await asyncio.sleep(1)  # their sockets fill
@@ -112,6 +111,8 @@ async def scenario(server: harness.Server, scene: Scene, readers: list[Reader]) 
             for writer in silent:
                 writer.transport.abort()
         scene.over.set()
+        await asyncio.gather(*calling)
+        scene.silent.set()
     return took
 
 

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 POOL = 4  # connections per process; SQLite gives each a thread
 ACQUIRE_S = 15  # how long a call waits for a connection, as when thousands sign in at once
+QUERIES = 10_000  # calls that wait for one; past it they are away at once
 BUSY_S = 5  # how long SQLite waits for another writer, and PostgreSQL may take to answer
 MIGRATE_S = 60  # how long a migration waits for another one
 MIGRATE_LOCK = 0x7175_6172_7463  # any number of our own, for PostgreSQL's advisory lock
@@ -104,6 +105,8 @@ async def run(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         except OSError as error:  # no socket there, no such name, none of its addresses answers
             raise pw.OperationalError(f"{type(error).__name__}: {error}") from error
 
+    if len(_running) >= QUERIES:
+        raise TimeoutError("too many queries wait for a connection")
     task = asyncio.ensure_future(finish())
     _running.add(task)
     task.add_done_callback(_finished)

@@ -1,0 +1,107 @@
+"""Connections between two requests: how long they may wait, and how they end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import hypercorn.asyncio
+import hypercorn.asyncio.run
+import pytest
+
+from quartchat import listener, tcp
+from quartchat.config import Config
+from quartchat.tcp import Idle
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+ANSWER = [(b"content-length", b"2")]
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`install` is for a process that does nothing else."""
+    monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", tcp.Connection)
+    monkeypatch.setattr(tcp, "LINGER_S", 0.2)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers everything alike."""
+    if scope["type"] == "lifespan":
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": ANSWER})
+    await send({"type": "http.response.body", "body": b"ok", "more_body": False})
+
+
+@asynccontextmanager
+async def serving(keep_alive_s: float) -> AsyncIterator[tuple[int, Idle]]:
+    """Serve on a port of our own; the connections that wait come with it."""
+    settings = hypercorn.Config()
+    opened = listener.listen(Config(port=0))
+    port = opened.getsockname()[1]
+    settings.bind = [f"fd://{opened.detach()}"]
+    settings.keep_alive_timeout = keep_alive_s
+    settings.graceful_timeout = 1.0
+    idle, stop = tcp.install(), asyncio.Event()
+    server = asyncio.create_task(
+        hypercorn.asyncio.serve(app, settings, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    )
+    try:
+        yield port, idle
+    finally:
+        stop.set()
+        await server
+
+
+async def ask(streams: Streams) -> None:
+    reader, writer = streams
+    writer.write(REQUEST)
+    assert b"200" in await reader.readuntil(b"\r\n\r\nok")
+
+
+async def closed_after(streams: Streams) -> float:
+    """How long until the server closes a connection, in seconds."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(5):
+        assert await streams[0].read() == b""
+    streams[1].close()
+    return loop.time() - began
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_an_idle_connection_is_closed_in_time(asks: bool) -> None:
+    async def scenario() -> float:
+        async with serving(0.3) as (port, idle):
+            streams = await asyncio.open_connection("127.0.0.1", port)
+            if asks:
+                await ask(streams)
+            took = await closed_after(streams)
+            assert not idle._timers
+            return took
+
+    assert 0.25 < asyncio.run(scenario()) < 1
+
+
+def test_in_the_end_who_has_just_asked_may_ask_again_and_others_are_closed_at_once() -> None:
+    async def scenario() -> None:
+        async with serving(60) as (port, idle):
+            quiet, busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            await ask(quiet)
+            await asyncio.sleep(0.3)
+            await ask(busy)
+            ending = asyncio.create_task(idle.end())
+            assert await closed_after(quiet) < 0.1
+            await ask(busy)
+            late = await asyncio.open_connection("127.0.0.1", port)
+            await ask(late)
+            await ending
+            assert await closed_after(busy) < 0.3
+            assert await closed_after(late) < 0.3
+            assert not idle._timers
+
+    asyncio.run(scenario())
