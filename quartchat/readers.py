@@ -283,7 +283,7 @@ class FeedReader(Reader):
 
     async def _load(self) -> None:
         """Learn which rooms are the user's; what the feed says meanwhile counts too."""
-        self._begun, self._changes = self._home.recent.begun, {}
+        self._begun, self._changes = self._home.recent.begun, self._changes or {}
         self.joined = await self._home.memberships(self.user_id)
         changes, self._changes = self._changes, None
         for room_id, joined_n in changes.items():
