@@ -120,9 +120,10 @@ class Client:
             self._reset = ""
         elif event.event in NUMBERED:
             self._number(event, data)
+        elif event.event == "room.removed":
+            self.removed.add(data["room_id"])
         else:
-            assert event.event in {"heartbeat", "room.removed"}
-            self.removed |= {data["room_id"]} if data else set()
+            assert event.event in {"heartbeat", "missed", "presence"}
 
     def _begin(self, ready: dict[str, Any]) -> None:
         anew = self.cursor is None or bool(self._reset)
