@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from quartchat import metrics
-from quartchat.events import Position, RoomId
+from quartchat.events import NEVER, Position, RoomId
 from quartchat.readers import FeedReader, Reader, RoomReader
 from quartchat.recent import Recent
 
@@ -62,6 +62,12 @@ class Flush:
         """Write a room's events to a live reader from now on."""
         self._feeds[room_id].add(reader)
 
+    def leave_off(self, reader: FeedReader) -> None:
+        """Give a reader back to its own task, if it is live, where the last flush has left it."""
+        if reader.is_live:
+            reader.delivered(self._done[1])
+            self.unlive(reader)
+
     def forget(self, reader: FeedReader, room_id: RoomId) -> None:
         """Write a room's events to a reader no more."""
         self._feeds[room_id].discard(reader)
@@ -74,11 +80,9 @@ class Flush:
 
     def begin(self, position: Position) -> None:
         """Start the log anew at a position; what lies before it may have been missed."""
-        _, reached = self._done
         for reader in self._readers():
-            if isinstance(reader, FeedReader) and reader.is_live:
-                reader.delivered(reached)
-                self.unlive(reader)
+            if isinstance(reader, FeedReader):
+                self.leave_off(reader)
         self._recent.begin(position)
         self._done = (self._recent.seq, position)
 
@@ -102,22 +106,25 @@ class Flush:
     async def _flush(self) -> None:
         dirty, self.dirty = self.dirty, set()
         seq, position = self._recent.seq, self._recent.position
+        since, _ = self._done
         wanted: defaultdict[FeedReader, list[RoomId]] = defaultdict(list)
         for room_id in dirty:
             await self._flush_room(room_id)
-            for feed_reader in self._feeds.get(room_id, ()):
-                wanted[feed_reader].append(room_id)
+            first = self._recent.first_since(room_id, since)
+            for feed_reader in list(self._feeds.get(room_id, ())):
+                if feed_reader.joined.get(room_id, NEVER) > first:
+                    self.leave_off(feed_reader)  # some of it came before the joining
+                else:
+                    wanted[feed_reader].append(room_id)
         chunks: dict[tuple[int, tuple[RoomId, ...]], tuple[Position, bytes]] = {}
         shared = 0  # bytes of those
-        since, reached = self._done
 
         def write_feed(reader: FeedReader) -> None:
             start = max(reader.seq, since)
             if start >= seq:
                 return  # it went live while others were written to
             if not self._recent.holds(start):
-                reader.delivered(reached)
-                self.unlive(reader)
+                self.leave_off(reader)
                 return
             nonlocal shared
             key = (start, tuple(wanted[reader]))

@@ -20,7 +20,6 @@ from quartchat import errors, losses, metrics, redis_client, sse, store, tasks
 from quartchat.beats import Beats
 from quartchat.config import Config
 from quartchat.events import (
-    NEVER,
     Control,
     Event,
     FeedId,
@@ -35,7 +34,7 @@ from quartchat.heads import Heads
 from quartchat.herald import Herald
 from quartchat.pages import Pages
 from quartchat.presence import Presence
-from quartchat.readers import FeedReader, Reader, RoomReader, notice_frame
+from quartchat.readers import FeedReader, Reader, RoomReader, notice_frame, removed_frame
 from quartchat.recent import Recent
 from quartchat.store import accounts, rooms
 from quartchat.stream import Streams
@@ -216,7 +215,10 @@ class Hub:
             self._rechecking = self._spawn(self._recheck())
 
     async def _recheck(self) -> None:
-        """Find out what every reader missed, again where there was another gap meanwhile."""
+        """Find out what every reader missed, again where there was another gap meanwhile.
+
+        A reader of all rooms asks by itself for what its rooms are now, before it reads on.
+        """
         tries, checked = 0, 0
         while checked != self._gaps:
             gaps = self._gaps
@@ -236,25 +238,18 @@ class Hub:
         good: set[str] = set()
         for start in range(0, len(hashes), 500):
             good |= await store.run(accounts.live_sessions, hashes[start : start + 500])
-        for user_id in list(self._users):
-            joined = await store.run(rooms.memberships, user_id)
-            for reader in list(self._users.get(user_id, ())):
-                self._compare(reader, joined)
+        await self._recheck_rooms()
         for reader in self._readers():
             if reader.session in hashes and reader.session not in good:
                 reader.close(notice_frame("session.revoked", {}))
             self._flush.unlive(reader)
 
-    def _compare(self, reader: Reader, joined: dict[RoomId, int]) -> None:
-        if isinstance(reader, RoomReader):
-            if reader.room_id not in joined:
-                self._remove(reader, reader.room_id)
-        elif isinstance(reader, FeedReader):
-            for room_id in set(reader.joined) - set(joined):
-                self._remove(reader, room_id)
-            for room_id, joined_n in joined.items():
-                if joined_n != NEVER:  # its joining comes by the feed
-                    reader.change(room_id, joined_n)
+    async def _recheck_rooms(self) -> None:
+        for user_id in {reader.user_id for here in self._rooms.values() for reader in here}:
+            joined = await store.run(rooms.memberships, user_id)
+            for reader in list(self._users.get(user_id, ())):
+                if isinstance(reader, RoomReader) and reader.room_id not in joined:
+                    self._remove(reader, reader.room_id)
 
     def _control(self, control: Control) -> None:
         mine = self._users.get(control.user_id, ())
@@ -307,7 +302,7 @@ class Hub:
                 self._flush.wants(reader, room_id)
 
     def _remove(self, reader: Reader, room_id: RoomId) -> None:
-        frame = notice_frame("room.removed", {"room_id": room_id})
+        frame = removed_frame(room_id)
         if isinstance(reader, FeedReader):
             reader.change(room_id, None)
             self._flush.forget(reader, room_id)

@@ -14,6 +14,7 @@ from quartchat import events, exchange, history, metrics, redis_client, sse, sto
 from quartchat.events import FeedId, Position, RoomId, UserId
 from quartchat.outlet import Outlet, Send, StalledError
 from quartchat.recent import Recent, feed_frame, fitting
+from quartchat.records import Head
 from quartchat.stream import Streams
 
 RETRY_MS = (1000, 5000)  # each reader comes back after a time of its own
@@ -92,6 +93,7 @@ class Reader:
             while self._farewell is None:
                 await self._say(out)
                 await self._catch_up(out)
+                tasks.heed()  # or a client that went away would be kept until the next write
                 if self._farewell is None and not self._notices:
                     self._parked = asyncio.get_running_loop().create_future()
                     self.is_live = True
@@ -239,13 +241,14 @@ class RoomReader(Reader):
 class FeedReader(Reader):
     """A stream of all rooms of a user; its cursor is a position of the feed."""
 
-    __slots__ = ("_changes", "_first", "joined", "position")
+    __slots__ = ("_begun", "_changes", "_first", "joined", "position")
 
     def __init__(self, home: Home, session: str, user_id: UserId) -> None:
         super().__init__(home, session, user_id)
         self.joined: dict[RoomId, int] = {}
         self.position: Position = ()  # it has all of its rooms' events up to here
         self._changes: dict[RoomId, int | None] | None = {}  # while `joined` is loading
+        self._begun = 0  # the log's beginning that `joined` was loaded after
         self._first = b""
 
     def change(self, room_id: RoomId, joined_n: int | None) -> None:
@@ -259,14 +262,8 @@ class FeedReader(Reader):
 
     async def prepare(self, cursor: str | None) -> None:
         """Take the place that the client asks for; without one, the end of the feed."""
-        self.joined = await self._home.memberships(self.user_id)
-        changes, self._changes = self._changes or {}, None
-        for room_id, joined_n in changes.items():
-            self.change(room_id, joined_n)
-        now, heads = await history.heads(self._home.streams, list(self.joined), self.user_id)
-        for room_id, joined_n in self.joined.items():
-            if joined_n == events.NEVER:  # joining at this moment: it is in from now on
-                self.joined[room_id] = heads[room_id].n
+        await self._load()
+        now, heads = await self._heads()
         self.position, reason = now, None
         if cursor is not None:
             asked = events.parse_cursor(cursor, len(now))
@@ -284,6 +281,31 @@ class FeedReader(Reader):
         if reason is not None:
             self._first += reset_frame(None, None, reason)
 
+    async def _load(self) -> None:
+        """Learn which rooms are the user's; what the feed says meanwhile counts too."""
+        self._begun, self._changes = self._home.recent.begun, self._changes or {}
+        self.joined = await self._home.memberships(self.user_id)
+        changes, self._changes = self._changes, None
+        for room_id, joined_n in changes.items():
+            self.change(room_id, joined_n)
+
+    async def _reload(self) -> None:
+        """Learn it anew: what this process did not hear may be a joining or a leaving."""
+        before = set(self.joined)
+        await self._load()
+        if events.NEVER in self.joined.values():
+            await self._heads()
+        for room_id in before - set(self.joined):
+            self.notify(removed_frame(room_id))
+
+    async def _heads(self) -> tuple[Position, dict[RoomId, Head]]:
+        """Return the end of the feed, and where the reader's rooms stand."""
+        now, heads = await history.heads(self._home.streams, list(self.joined), self.user_id)
+        for room_id, joined_n in self.joined.items():
+            if joined_n == events.NEVER:  # joining at this moment: it is in from now on
+                self.joined[room_id] = heads[room_id].n
+        return now, heads
+
     def _opening(self) -> bytes:
         first, self._first = self._first, b""
         return first
@@ -291,7 +313,9 @@ class FeedReader(Reader):
     async def _catch_up(self, out: Outlet) -> None:
         recent = self._home.recent
         while not self.closing:
-            if not recent.covers(self.position):
+            if self._begun != recent.begun:
+                await self._reload()
+            elif not recent.covers(self.position):
                 await self._replay(out)
             elif not events.reached(self.position, recent.position):
                 await self._home.reached(self.position)  # of another process, a moment ahead
@@ -337,6 +361,11 @@ def reset_frame(room_id: RoomId | None, last_id: int | None, reason: str) -> byt
     metrics.RESETS.inc()
     data = {"room_id": room_id, "last_id": last_id, "reason": reason}
     return sse.frame("reset", _encode(data))
+
+
+def removed_frame(room_id: RoomId) -> bytes:
+    """Encode the event that says that a room is the reader's no more."""
+    return notice_frame("room.removed", {"room_id": room_id})
 
 
 def notice_frame(event: str, data: dict[str, object]) -> bytes:

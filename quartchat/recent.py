@@ -56,6 +56,7 @@ class Recent:
     def __init__(self) -> None:
         self.position: Position = ()  # what this process has read of the feeds
         self.seq = 0  # of the newest entry
+        self.begun = 0  # how often the log began anew
         self.heads: dict[RoomId, int] = {}  # last numbers of the rooms that `watch` named
         self._base: Position = ()
         self._entries: list[Entry] = []  # contiguous seqs
@@ -66,6 +67,7 @@ class Recent:
     def begin(self, position: Position) -> None:
         """Forget everything: the feed is read from `position` on."""
         self.position = self._base = position
+        self.begun += 1
         self._entries.clear()
         self._rooms.clear()
         self._bytes = self._kept = 0
@@ -127,6 +129,13 @@ class Recent:
             chunk = (reached, b"".join(entry.room_frame for entry in taken))
             self._keep_chunk(room, after, chunk)
         return chunk
+
+    def first_since(self, room_id: RoomId, seq: int) -> int:
+        """Return the number of a room's first event after `seq`; NEVER if none is held."""
+        room = self._rooms.get(room_id)
+        entries = room.entries if room is not None else []
+        index = bisect_right(entries, seq, key=lambda entry: entry.seq)
+        return entries[index].event.n if index < len(entries) else events.NEVER
 
     def _keep_chunk(self, room: _Room, after: int, chunk: tuple[int, bytes]) -> None:
         if len(room.chunks) >= CHUNKS_PER_ROOM:

@@ -30,6 +30,17 @@ async def end(*tasks: "asyncio.Task[None]") -> None:
         _, pending = await asyncio.wait(pending, timeout=AGAIN_S)
 
 
+def heed() -> None:
+    """Raise a cancellation of this task that was swallowed on its way.
+
+    Python 3.11's `asyncio.wait_for` loses one that comes as its work ends (gh-86296), and
+    redis-py 8 writes every command with it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def back_off(tries: int) -> None:
     """Wait before trying again: 0.1 s doubled up to 5 s, with full jitter after the cap."""
     await asyncio.sleep(random.uniform(0.5, 1) * min(5.0, 0.1 * 2 ** min(tries, 10)))  # noqa: S311

@@ -104,6 +104,31 @@ def test_a_postgres_that_takes_no_writes_is_503_and_is_read(
     assert ann.post("/api/chat/rooms", {"name": uuid7()}).status_code == 201
 
 
+def test_an_emptied_redis_uses_no_number_twice_and_its_readers_go_on_from_sql(
+    own_valkey: harness.Valkey, start_server: StartServer
+) -> None:
+    server = start_server(REDIS_URL=own_valkey.url())
+    ann = server.user("ann")
+    path = f"/api/chat/rooms/{ann.room()['id']}"
+    sends = [{"body": f"{n}", "client_id": uuid7()} for n in range(1, 6)]
+    first = [ann.post(f"{path}/messages", send).content for send in sends]
+    with harness.sql(server.database_url) as inside:
+        stored = "SELECT n FROM event ORDER BY n"
+        harness.eventually(lambda: len(inside.execute(stored)) == 5)
+        with closing(harness.inside(server.redis_url)) as client:
+            client.flushall()
+        with ann.stream(f"{path}/events", last_event_id="2") as resumed:
+            assert [resumed.next("message")["id"] for _ in range(3)] == [3, 4, 5]
+            assert ann.post(f"{path}/messages", {"body": "6"}).json()["id"] == 6
+            assert resumed.next("message")["id"] == 6
+        again = [ann.post(f"{path}/messages", send) for send in sends]
+        assert [answer.status_code for answer in again] == [200] * 5
+        assert [answer.content for answer in again] == first
+        found = ann.get(f"{path}/messages").json()["messages"]
+        assert [message["body"] for message in found] == list("123456")
+        harness.eventually(lambda: inside.execute(stored) == [(n,) for n in range(1, 7)])
+
+
 def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
     own_valkey: harness.Valkey, start_server: StartServer
 ) -> None:

@@ -58,9 +58,44 @@ def test_any_text_is_a_cursor_in_its_one_form_or_none(text: str) -> None:
     assert position is None or events.cursor(position) == (text.lstrip("0") or "0")
 
 
+@few
+@given(
+    st.text(max_size=40)
+    | st.text(alphabet="0123456789abcdefF.-+_ \n\u0661", max_size=40)
+    | st.lists(st.text(alphabet="0123456789abcdef", min_size=1, max_size=17)).map(".".join),
+    st.integers(1, 4),
+)
+def test_any_text_is_as_many_places_as_there_are_partitions_or_none(
+    text: str, partitions: int
+) -> None:
+    position = events.parse_cursor(text, partitions)
+    if position is not None:
+        assert len(position) == partitions
+        assert all(0 <= feed < 1 << 63 for feed in position)
+        parts = text.split(".") if text != "0" else ["0"] * partitions
+        assert events.cursor(position) == ".".join(part.lstrip("0") or "0" for part in parts)
+
+
+@few
+@given(positions, st.integers(0, 80), st.characters())
+def test_a_cursor_with_a_foreign_character_is_refused(
+    position: Position, where: int, character: str
+) -> None:
+    text = events.cursor(position)
+    where %= len(text) + 1
+    spoilt = events.parse_cursor(text[:where] + character + text[where:], len(position))
+    assert spoilt is None or character in "0123456789abcdef"
+
+
 def test_a_cursor_that_no_sql_column_holds_is_refused() -> None:
     assert events.parse_cursor("7fffffffffffffff", 1) == ((1 << 63) - 1,)
     assert events.parse_cursor("8000000000000000", 1) is None
+
+
+@few
+@given(st.integers(-9, 10**16))
+def test_a_number_is_read_back_if_a_room_could_have_it(n: int) -> None:
+    assert events.parse_number(str(n)) == (n if 0 <= n < 10**15 else None)
 
 
 @few

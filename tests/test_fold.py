@@ -21,9 +21,11 @@ from hypothesis.stateful import (
 
 from quartchat import acks, errors, events, fold, history, records, store
 from quartchat.chat import Chat
+from quartchat.config import Config
 from quartchat.edits import Edits
 from quartchat.events import Event, Message, ReactionEvent, RoomId, User, UserId
 from quartchat.fold import Content
+from quartchat.posts import Posts
 from quartchat.records import Change, Draft, Stale
 from quartchat.store import events as archive
 from quartchat.store.rooms import RoomRow
@@ -172,17 +174,24 @@ class Plain:
         return Content(f"<p>{body}</p>", [])
 
 
-class Room(Chat):
-    """A room that all are in, and that asks nobody for it."""
-
-    def __init__(self, streams: Streams) -> None:
-        self._streams = streams
-        self._acks = None
-        self.mentions: Any = Plain()
+class Seats:
+    """All are in the room, and nobody is asked for it."""
 
     async def seat(self, user: User, room_id: RoomId) -> RoomRow:
         role: Any = "owner" if user is PEOPLE[0] else "member"
-        return RoomRow(room_id, "", "", "public", "", 1, role, 0, 0, 0)
+        return RoomRow(room_id, "", "", "public", "", 1, role, 0, 0, 0, False)
+
+    writer = seat
+
+
+class Room(Chat):
+    """A room that all are in."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self.seats: Any = Seats()
+        self.mentions: Any = Plain()
+        self.posts = Posts(Config(), streams)
 
 
 class Machine(RuleBasedStateMachine):
@@ -444,7 +453,7 @@ def test_a_change_made_of_what_was_is_refused_wherever_that_has_gone(
 
         async def change() -> None:
             draft = Draft(room, ann.id, "message.update", seen.data, "", "")
-            await chat.send(replace(draft, change=Change(1, seen)), None)
+            await chat.posts.send(replace(draft, change=Change(1, seen)), None)
 
         await edits.edit(ann, room, 1, "new", None)
         with pytest.raises(Stale):

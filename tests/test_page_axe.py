@@ -68,7 +68,7 @@ def test_axe_finds_nothing_before_the_login(open_page: Open, axe: str, scheme: s
     for path in ("/login", "/register", "/static/offline.html"):
         page = open_page(path, color_scheme=scheme)
         checker.check(page, f"{path.rpartition('/')[2]}-{scheme}")
-    assert checker.found == []
+    assert not checker.found, "\n".join(checker.found)
 
 
 def test_axe_finds_nothing_in_a_room_and_around_it(
@@ -127,4 +127,4 @@ def test_axe_finds_nothing_in_a_room_and_around_it(
     phone = open_page(address(room), ann, color_scheme=scheme, viewport=PHONE, has_touch=True)
     status(phone)
     checker.check(phone, f"phone-{scheme}")
-    assert checker.found == []
+    assert not checker.found, "\n".join(checker.found)

@@ -230,6 +230,34 @@ def test_who_is_banned_cannot_join_until_let_in_again(
     expect(field(there)).to_be_visible()
 
 
+def test_the_keyboard_alone_gives_a_role_and_the_focus_is_never_lost(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    page = open_page(address(room), ann)
+    status(page)
+    button = page.get_by_role("button", name="Room details")
+    button.focus()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("complementary", name="Room details")
+    expect(panel.get_by_role("button", name="Close")).to_be_focused()
+    row = panel.get_by_role("button", name="Bob Stone")
+    expect(row).to_be_visible()
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if row.evaluate("row => row === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    dialog(page, "Bob Stone").get_by_label("Role").focus()
+    page.keyboard.press("ArrowDown")
+    expect(row).to_contain_text("Moderator")
+    page.keyboard.press("Escape")
+    expect(row).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(button).to_be_focused()
+
+
 # Settings
 
 

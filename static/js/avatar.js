@@ -3,7 +3,7 @@
 const TINTS = 8; // as many as base.css has
 
 export function paintAvatar(element, user, online = false) {
-  element.textContent = [...user.display_name][0]?.toLocaleUpperCase() ?? "";
+  element.dataset.initial = [...user.display_name][0]?.toLocaleUpperCase() ?? ""; // a picture, no text
   element.dataset.tint = user.id % TINTS;
   element.toggleAttribute("data-online", online);
 }

@@ -90,7 +90,7 @@ export class Conversation {
     this.#log.show(room.id, this.#rows(room, timeline), {
       busy: [timeline.state, timeline.older, timeline.newer].includes("loading"),
       hasNewer: timeline.hasNewer,
-      roomName: called(room),
+      roomName: room.peer ? `your conversation with ${called(room)}` : called(room),
       version: session.people.version,
       context: { me: this.#me, name: (userId) => session.people.name(userId, room.id) },
     });

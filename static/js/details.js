@@ -46,6 +46,13 @@ export class Details {
     this.#room = null;
   }
 
+  /** The card of this person is closed; their row, which may be a new one, gets the focus back. */
+  focus({ id }) {
+    const focused = document.activeElement;
+    if (focused !== document.body && !focused.closest("dialog")) return; // it went elsewhere
+    (find("member-list").querySelector(`[data-user-id="${id}"]`) ?? find("members-title")).focus();
+  }
+
   hear({ type, data }) {
     if (!this.#room || data.room_id !== this.#room.id || !type.startsWith("member.")) return;
     this.#roster.hear(type, data);
@@ -99,7 +106,7 @@ export class Details {
 
   async loadBans() {
     const room = this.#room;
-    if (!moderates(room.role) || room.visibility === "direct") return;
+    if (!room || !moderates(room.role) || room.visibility === "direct") return;
     try {
       const { bans } = await get(`/api/chat/rooms/${room.id}/bans?limit=${PER_PAGE}`);
       if (room.id !== this.#room?.id) return;

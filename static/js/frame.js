@@ -39,7 +39,11 @@ export class Frame {
     this.#on = on;
     const online = (userId) => session.presence.has(userId);
     this.#details = new Details({ online, onperson: (user, role) => this.#show(user, role) });
-    this.#person = new PersonCard(me, { open: (room) => on.enter(room), changed: () => this.#details.loadBans() });
+    this.#person = new PersonCard(me, {
+      open: (room) => on.enter(room),
+      changed: () => this.#details.loadBans(),
+      closed: (user) => this.#details.focus(user),
+    });
     this.#invitations = new Invitations({ onaccepted: (room) => on.enter(room), onproblem: (text) => on.notify(text) });
     this.#invite = new InviteDialog({ online, known: () => this.#known, within: (userId) => this.#within(userId) });
     this.#notify = new Notify(me, session.storage, {

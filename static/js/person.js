@@ -21,11 +21,12 @@ export class PersonCard {
   #user = null;
   #standing = null; // the role that is known to be
 
-  /** `on`: {open(room), changed()}: talk in this room; the members have changed. */
+  /** `on`: {open(room), changed(), closed(user)}: talk in this room; the members have changed. */
   constructor(me, on) {
     this.#me = me;
     this.#on = on;
     closeButtons(this.#dialog);
+    this.#dialog.addEventListener("close", () => on.closed(this.#user));
     this.#message.addEventListener("click", () => this.#try(() => this.#talk()));
     this.#role.querySelector("select").addEventListener("change", ({ target }) => this.#try(() => this.#setRole(target)));
     this.#kick.addEventListener("click", () => this.#try(() => this.#remove()));

@@ -4,8 +4,8 @@
 const PATIENCE_MS = 10_000; // many hear `missed` in the same moment
 
 export class Presence {
-  #online = new Set();
-  #asked = new Set(); // ids of rooms
+  #rooms = new Map(); // room id → Set of the users who are online
+  #line = Promise.resolve(); // questions go one by one
   #fetch;
   #onchange;
 
@@ -16,13 +16,13 @@ export class Presence {
   }
 
   has(userId) {
-    return this.#online.has(userId);
+    return [...this.#rooms.values()].some((online) => online.has(userId));
   }
 
   /** Ask once who of the room is online. */
   look(roomId) {
-    if (this.#asked.has(roomId)) return;
-    this.#asked.add(roomId);
+    if (this.#rooms.has(roomId)) return;
+    this.#rooms.set(roomId, new Set());
     this.#ask(roomId);
   }
 
@@ -32,26 +32,27 @@ export class Presence {
     if (type === "missed") setTimeout(() => this.#renew(data.room_id), Math.random() * PATIENCE_MS);
   }
 
-  #change({ user_id: userId, online }) {
-    if (online) this.#online.add(userId);
-    else this.#online.delete(userId);
+  #change({ room_id: roomId, user_id: userId, online }) {
+    if (online) this.#rooms.get(roomId)?.add(userId);
+    else for (const each of this.#rooms.values()) each.delete(userId);
     this.#onchange();
   }
 
   /** What is known may be old, of one room or of all: ask again. */
   #renew(roomId = null) {
-    if (roomId !== null) return this.#asked.has(roomId) && this.#ask(roomId);
-    this.#online.clear();
-    for (const each of this.#asked) this.#ask(each);
+    const rooms = roomId === null ? [...this.#rooms.keys()] : [roomId].filter((id) => this.#rooms.has(id));
+    for (const each of rooms) this.#ask(each);
   }
 
-  async #ask(roomId) {
-    try {
-      const { user_ids: userIds } = await this.#fetch(roomId);
-      for (const userId of userIds) this.#online.add(userId);
-      this.#onchange();
-    } catch {
-      this.#asked.delete(roomId); // the next look asks again
-    }
+  #ask(roomId) {
+    this.#line = this.#line.then(async () => {
+      try {
+        const { user_ids: userIds } = await this.#fetch(roomId);
+        this.#rooms.set(roomId, new Set(userIds));
+        this.#onchange();
+      } catch {
+        this.#rooms.delete(roomId); // the next look asks again
+      }
+    });
   }
 }

@@ -55,14 +55,17 @@ function fill(item, room, { current, online }) {
   link.toggleAttribute("data-archived", archived);
   if (current) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
-  if (peer) paintAvatar(item.querySelector(".avatar"), peer, online);
-  else item.querySelector("use").setAttribute("href", icon(room.visibility));
+  const avatar = item.querySelector(".avatar");
+  if (avatar && peer) paintAvatar(avatar, peer, online);
+  else item.querySelector("use")?.setAttribute("href", icon(room.visibility));
   item.querySelector(".room-link-name").textContent = called(room);
   const badge = item.querySelector(".badge");
   badge.hidden = !unread;
   badge.toggleAttribute("data-for-me", forMe(room) > 0);
-  badge.textContent = `${mentions && !peer ? "@" : ""}${unread > MOST ? `${MOST}+` : unread}`;
+  badge.dataset.count = mentions && !peer ? `@${most(mentions)}` : most(unread);
 }
+
+const most = (count) => (count > MOST ? `${MOST}+` : count);
 
 function label(room, online) {
   const { unread, mentions, archived, peer } = room;

@@ -63,7 +63,8 @@ export class Switcher {
   }
 
   #draw(users) {
-    const rooms = places(this.#on.rooms(), this.#text.replace(/^[@#]/, ""), this.#latest.slice(1));
+    const elsewhere = this.#on.rooms().filter(({ id }) => this.#text || id !== this.#latest[0]);
+    const rooms = places(elsewhere, this.#text.replace(/^[@#]/, ""), this.#latest.slice(1));
     const known = new Set([this.#on.me.id, ...rooms.map(({ peer }) => peer?.id)]);
     this.#options = [
       ...rooms.map((room) => this.#room(room)),

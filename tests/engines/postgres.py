@@ -42,12 +42,12 @@ class Postgres:
 
     def __enter__(self) -> Self:
         # Not pytest's directory, into which only we may look, and sockets' paths are short.
-        self._directory = Path(tempfile.mkdtemp(prefix="quartchat-pg-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="quartchat-pg-"))
         self._as: dict[str, Any] = {"cwd": "/", "env": {"LC_ALL": "C.UTF-8", "PATH": os.defpath}}
         if os.getuid() == 0:
-            os.chown(self._directory, NOBODY, NOBODY)
+            os.chown(self.directory, NOBODY, NOBODY)
             self._as |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-        data = str(self._directory / "data")
+        data = str(self.directory / "data")
         options = ["-N", "-A", "trust", "-U", "postgres", "-E", "UTF8", "-D", data]
         made = subprocess.run(
             [binaries() / "initdb", *options],
@@ -59,13 +59,13 @@ class Postgres:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self) -> None:
-        options = ["-D", self._directory / "data", "-k", self._directory]
+        options = ["-D", self.directory / "data", "-k", self.directory]
         options += ["-c", "listen_addresses=", "-c", "max_connections=300"]
         options += [] if self._durable else ["-F"]  # no fsync: no test cuts the power
-        with (self._directory / "log").open("ab") as log:
+        with (self.directory / "log").open("ab") as log:
             self._popen = subprocess.Popen(
                 [binaries() / "postgres", *options], stdout=log, stderr=log, **self._as
             )
@@ -75,7 +75,7 @@ class Postgres:
                 with Sql(self._url("postgres")) as sql:
                     sql.execute("SELECT 1")
             except (OSError, asyncpg.PostgresError):
-                assert time.monotonic() < deadline, (self._directory / "log").read_text()[-2000:]
+                assert time.monotonic() < deadline, (self.directory / "log").read_text()[-2000:]
                 time.sleep(0.02)
             else:
                 return
@@ -95,6 +95,19 @@ class Postgres:
             sql.execute(f"CREATE DATABASE {name}{template}")
         return self._url(name)
 
+    def url_on(self, disk: Path) -> str:
+        """Make a database whose tables lie on another disk; its log stays where it is."""
+        if os.getuid() == 0:
+            os.chown(disk, NOBODY, NOBODY)
+        (place := disk / "tables").mkdir()
+        if os.getuid() == 0:
+            os.chown(place, NOBODY, NOBODY)
+        name = f"test{next(self._numbers)}"
+        with Sql(self._url("postgres")) as sql:
+            sql.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+            sql.execute(f"CREATE DATABASE {name} TABLESPACE {name}")
+        return self._url(name)
+
     def remember(self, url: str) -> None:
         """Keep a copy of a database that was just migrated."""
         if not self._template:
@@ -108,7 +121,7 @@ class Postgres:
         return bool(self._template)
 
     def _url(self, name: str) -> str:
-        return f"postgresql://postgres@/{name}?host={self._directory}"
+        return f"postgresql://postgres@/{name}?host={self.directory}"
 
 
 class Sql:

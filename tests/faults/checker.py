@@ -5,7 +5,7 @@ The history is what both web processes serve at the very end, out of SQL alone.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from faults.record import Change, Event, Log, Record, RoomId, Send
@@ -13,9 +13,14 @@ from faults.record import Change, Event, Log, Record, RoomId, Send
 SHOWN = 5  # violations of one kind that are told one by one
 EMPTIED = "valkey emptied"
 EMPTIED_S = 10.0  # how long after it the feed of an emptied Valkey may still be behind a cursor
+_NO_CONNECTION = re.compile(
+    r"Failed to restore the pool connection floor|Error rolling back connection"
+)
 EXPECTED = {
-    # asyncpg's own, when it cannot fill its pool; it tries again.
-    "sql gone": re.compile(r"Failed to restore the pool connection floor"),
+    # Of asyncpg's pool, which cannot be filled, and will be tried again; and of a transaction
+    # that ended with its connection.
+    "sql gone": _NO_CONNECTION,
+    "sql gone for 30 s": _NO_CONNECTION,
     # A worker whose consumer group went with the rest says so, and makes it anew; a web
     # process finds the feed behind what it has read of it.
     EMPTIED: re.compile(r"archive_failed.*NOGROUP|feed_lost_tail"),
@@ -35,6 +40,8 @@ class Violation:
 
 def check(record: Record) -> list[Violation]:
     """Return everything that is wrong with a run; nothing, if all is well."""
+    if record.cut_short:
+        return so_far(record)
     found = [
         *holes(record.history),
         *lost(record.sends, record.history),
@@ -42,13 +49,32 @@ def check(record: Record) -> list[Violation]:
         *overtaken(record.sends),
         *unmade(record.changes, record.history),
         *pages(record.pages, record.folded or record.history),
+        *audits(record),
         *resets(record),
         *outputs(record),
         *(Violation("trouble", text) for text in record.troubles),
     ]
     for log in record.logs:
         found += reader(log, record.history, once=record.partitions == 1)
-    return found
+    return list(dict.fromkeys(found))
+
+
+def so_far(record: Record) -> list[Violation]:
+    """Return what is wrong with a run that is not over, whatever may follow.
+
+    There is no history yet, so that it finds less than `check`; what it finds is certain.
+    """
+    found = [
+        *given_twice(record.sends),
+        *doubled(record.sends, {}),
+        *overtaken(record.sends),
+        *audits(record),
+        *resets(record),
+        *(Violation("trouble", text) for text in record.troubles),
+    ]
+    for log in record.logs:
+        found += reader(log, None, once=record.partitions == 1)
+    return list(dict.fromkeys(found))
 
 
 def holes(history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
@@ -60,20 +86,49 @@ def holes(history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
                 break
 
 
-def lost(sends: Iterable[Send], history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
-    """An acknowledged message is in the history, as it was acknowledged, under its number."""
+def lost(
+    sends: Iterable[Send],
+    history: dict[RoomId, list[Event]],
+    changed: Container[tuple[RoomId, int]] = (),
+) -> Iterator[Violation]:
+    """An acknowledged message is in the history, as it was acknowledged, under its number.
+
+    Those in `changed` may look otherwise.
+    """
     stored = {(e.room_id, e.n): e for events in history.values() for e in events}
     for send in sends:
         for answer in send.answers[:1]:
             event = stored.get((send.room_id, answer.n))
             if event is None or event.client_id != send.client_id:
                 yield Violation("lost", f"{_name(send)}, acknowledged at {answer.at} s")
-            elif event.gone:
+            elif event.gone or (send.room_id, answer.n) in changed:
                 continue
             elif event.body != send.body:
                 yield Violation("lost", f"{_name(send)}, acknowledged at {answer.at} s")
             elif event.print != answer.print or event.author != send.author:
                 yield Violation("changed", f"{_name(send)} is not stored as it was answered")
+
+
+def given_twice(sends: Iterable[Send]) -> Iterator[Violation]:
+    """Of two sends that were acknowledged under one number, one cannot be in the history."""
+    first: dict[tuple[RoomId, int], Send] = {}
+    for send in sends:
+        for answer in send.answers[:1]:
+            other = first.setdefault((send.room_id, answer.n), send)
+            if other is not send:
+                yield Violation("lost", f"{_name(other)} or {_name(send)}: both are {answer.n}")
+
+
+def audits(record: Record) -> Iterator[Violation]:
+    """What was acknowledged before an audit is among the messages that SQL served then."""
+    found: defaultdict[RoomId, list[Event]] = defaultdict(list)
+    last = 0.0
+    for audit in record.audits:
+        last = audit.at
+        for room_id, events in audit.found.items():
+            found[room_id] += events
+    sends = (send for send in record.sends if send.answers and send.answers[0].at <= last)
+    yield from lost(sends, found, {(change.room_id, change.about) for change in record.changes})
 
 
 def doubled(sends: Iterable[Send], history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
@@ -147,13 +202,16 @@ def pages(
             yield Violation("pages", f"room {room_id}: the pages differ from the stream")
 
 
-def reader(log: Log, history: dict[RoomId, list[Event]], *, once: bool) -> Iterator[Violation]:
+def reader(
+    log: Log, history: dict[RoomId, list[Event]] | None, *, once: bool
+) -> Iterator[Violation]:
     """A reader got the history from its start on: each event once, in order, to the end.
 
+    Without a history, in the middle of a run, only the numbers tell.
     With several partitions (`once` is false) a reader of all rooms drops what it has had
     before, as docs/decisions/0002 says. After a reset it may begin anywhere, but not stop.
     """
-    if not log.segments:
+    if not log.segments and history is not None:
         yield Violation("unread", f"{log.name} never got a stream")
     for index, segment in enumerate(log.segments):
         rooms: defaultdict[RoomId, list[Event]] = defaultdict(list)
@@ -165,13 +223,19 @@ def reader(log: Log, history: dict[RoomId, list[Event]], *, once: bool) -> Itera
             whole = index == len(log.segments) - 1
             again = log.every_room and not once
             yield from _follows(
-                f"{log.name}, room {room_id}", events, first, history.get(room_id, []),
-                whole=whole, again=again,
+                f"{log.name}, room {room_id}", events, first,
+                None if history is None else history.get(room_id, []), whole=whole, again=again,
             )  # fmt: skip
 
 
 def _follows(
-    name: str, got: list[Event], first: int, history: list[Event], *, whole: bool, again: bool
+    name: str,
+    got: list[Event],
+    first: int,
+    history: list[Event] | None,
+    *,
+    whole: bool,
+    again: bool,
 ) -> Iterator[Violation]:
     last = first
     for event in got:
@@ -184,13 +248,16 @@ def _follows(
         if event.n > last + 1:
             yield Violation("reader: gap", where)
             return
+        if history is None:
+            last = event.n
+            continue
         held = history[event.n - 1] if event.n <= len(history) else None
         same = held is not None and (held.print == event.print or held.gone)
         if held is None or held.type != event.type or not same:
             yield Violation("reader: content", f"{where} is not what the history has")
             return
         last = event.n
-    if whole and last < len(history):
+    if history is not None and whole and last < len(history):
         yield Violation("reader: behind", f"{name}: ended at {last} of {len(history)}")
 
 

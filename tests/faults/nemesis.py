@@ -9,19 +9,22 @@ import asyncio
 import random
 import re
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from faults import look
 from faults.proxy import Trap
 from faults.record import Fault
 from faults.stage import Stage
 from faults.system import Node, System
 
 PAUSE_S = (0.2, 1.2)  # between two faults
-HOLD_S = (0.5, 4.0)  # how long a process is stopped, or SQL is gone
+HOLD_S = (0.5, 4.0)  # how long a process is stopped; SQL is gone for twice as long,
+LONG_S = 30.0  # and in a run of some minutes also for so long
+LONG_RUN_S = 180.0  # a run that is a minute must stay one
 TRAP_S = 3.0  # how long a trap waits for what it is to catch
 CAUGHT_UP_S = 40.0  # a worker takes over what a dead one held after 15 to 20 s
 FEED_S = 2.5  # what a feed keeps at least: no process that runs is so far behind
@@ -34,6 +37,7 @@ ARCHIVED = re.compile(
     rb"EVALSHA\r\n\$40\r\n[0-9a-f]{40}\r\n\$1\r\n1\r\n\$\d+\r\nfeed:\{\d+\}\r\n\$7\r\narchive\r\n"
 )
 FOR_EVER = 1 << 30
+LONG_GONE = "sql gone for 30 s"
 
 
 @dataclass(frozen=True)
@@ -46,22 +50,26 @@ class Step:
     hold_s: float
 
 
-def plan(seed: int, kinds: list[str]) -> Iterator[Step]:
-    """Yield steps for ever, the same for the same seed and kinds."""
+def plan(seed: int, kinds: list[str], first: Sequence[str] = ()) -> Iterator[Step]:
+    """Yield steps for ever, the same for the same seed and kinds; those of `first` come first."""
     chance = random.Random(seed)
+    deck = list(first)
     while True:
-        deck = list(kinds)
-        chance.shuffle(deck)
+        rest = [kind for kind in kinds if kind not in deck]
+        chance.shuffle(rest)
+        deck += rest
         for kind in deck:
             pause_s, hold_s = chance.uniform(*PAUSE_S), chance.uniform(*HOLD_S)
             yield Step(round(pause_s, 2), kind, chance.randrange(1 << 16), round(hold_s, 2))
+        deck = []
 
 
 class Nemesis:
     """Carries a plan out on a system, and notes what it did."""
 
     def __init__(self, system: System, stage: Stage) -> None:
-        self._system, self._rooms, self._gate = system, stage.rooms, stage.gate
+        self._system, self._stage = system, stage
+        self._rooms, self._gate = stage.rooms, stage.gate
         self._notes, self._clock = stage.notes, stage.clock
         self.kinds: dict[str, Callable[[Step, Fault], Awaitable[None]]] = {
             "web killed": self._kill_web,
@@ -83,18 +91,23 @@ class Nemesis:
             "feed cut while web stopped": self._cut_feed_past,
             "valkey emptied": self._flush,
             "sql gone": self._sql_gone,
+            LONG_GONE: self._sql_gone_for_long,
         }
 
-    async def run(self, seed: int, until: float) -> None:
-        """Do what the plan says until the clock does."""
-        for step in plan(seed, list(self.kinds)):
+    async def run(self, seed: int, until: float, first: Sequence[str] = ()) -> None:
+        """Do what the plan says until the clock does; faults of the kinds `first` before all."""
+        for step in plan(seed, self.drawn(until), first):
             await asyncio.sleep(step.pause_s)
             if self._clock() >= until:
                 return
             fault = Fault(self._clock(), step.kind, "")
+            self._notes.faults.append(fault)
             await self.kinds[step.kind](step, fault)
             fault.until = self._clock()
-            self._notes.faults.append(fault)
+
+    def drawn(self, seconds: float) -> list[str]:
+        """Return the kinds that a run of this length draws."""
+        return [kind for kind in self.kinds if kind != LONG_GONE or seconds >= LONG_RUN_S]
 
     # -- processes
 
@@ -212,6 +225,7 @@ class Nemesis:
             if await self._system.wait_until_archived(CAUGHT_UP_S):
                 await self._system.redis.flushall()
                 fault.note = "done"
+                await look.audit(self._system, self._stage)
                 await asyncio.sleep(step.hold_s / 2)
             else:
                 self._notes.troubles.append(f"not archived after {CAUGHT_UP_S} s without a send")
@@ -223,6 +237,10 @@ class Nemesis:
     async def _sql_gone(self, step: Step, _: Fault) -> None:
         async with self._system.database.gone():
             await asyncio.sleep(2 * step.hold_s)
+
+    async def _sql_gone_for_long(self, _: Step, __: Fault) -> None:
+        async with self._system.database.gone():
+            await asyncio.sleep(LONG_S)
 
     # -- helpers
 

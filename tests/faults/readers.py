@@ -18,9 +18,10 @@ SILENCE_S = 5.0  # with a heartbeat each second, such a server is gone
 AGAIN_S = (0.05, 0.5)  # before a reader comes back
 RESTLESS_S = (0.3, 3.0)  # a restless reader's connections last so long
 AWAY_S = (10.0, 20.0)  # a reader that goes away stays so long, some windows of its room
-SLOW_S = (1.0, 5.0)  # a slow reader looks away so long, less than makes the server give up,
+SLOW_S = (2.0, 10.0)  # a slow reader looks away so long: its socket is full after some seconds,
+# and the server gives up after 15;
+LOOKS_S = (0.5, 4.0)  # after it has read for so long
 UNNUMBERED = {"heartbeat", "presence", "missed"}  # may come at any moment, and promise nothing
-SLOW = 0.003  # after one event in some hundreds
 DEAF_S = 20.0  # a deaf reader keeps its connection so long; the server gives up before
 
 
@@ -75,10 +76,12 @@ class Reader:
         self.log.connections += 1
         slow = self._habit == "slow"
         stream = wire.events(port, self._path, self._cookie, self._cursor, SILENCE_S, narrow=slow)
+        away = stage.clock() + self._chance.uniform(*LOOKS_S)
         async with aclosing(stream):
             async for kind, data, id_ in stream:
-                if slow and not last.is_set() and self._chance.random() < SLOW:
+                if slow and not last.is_set() and stage.clock() > away:
                     await asyncio.sleep(self._chance.uniform(*SLOW_S))
+                    away = stage.clock() + self._chance.uniform(*LOOKS_S)
                 self._hear(kind, data, id_, stage.notes, stage.clock())
 
     def _hear(self, kind: str, data: Any, id_: str | None, notes: Record, at: float) -> None:

@@ -24,13 +24,10 @@ def longest_pause(record: Record) -> float:
     held = [(fault.at, fault.until) for fault in record.faults if fault.kind == EMPTIED]
     times = [answer.at for send in record.sends for answer in send.answers]
     times = [0.0, *(at for at in times if at <= record.seconds), record.seconds]
-    times += [at for span in held for at in span]
-    pauses = [
-        b - a
-        for a, b in pairwise(sorted(times))
-        if not any(start <= a and b <= end for start, end in held)
-    ]
-    return round(max(pauses), 1)
+    times += [at for span in held for at in span if at <= record.seconds]
+    pauses = sorted(pairwise(sorted(times)), key=lambda pause: pause[0] - pause[1])
+    longest = (b - a for a, b in pauses if not any(start <= a and b <= end for start, end in held))
+    return round(next(longest, 0.0), 1)
 
 
 def figures(options: Options, record: Record, violations: Sequence[Violation]) -> dict[str, object]:
@@ -41,15 +38,18 @@ def figures(options: Options, record: Record, violations: Sequence[Violation]) -
         "seed": options.seed,
         "database": options.database,
         "partitions": options.partitions,
-        "seconds": round(options.seconds),
-        "faults": len(record.faults),
-        "acknowledged": acknowledged,
-        "delivered": sum(len(s.events) for log in record.logs for s in log.segments),
+        "seconds": round(record.seconds),
+        "faults injected": len(record.faults),
+        "sends acknowledged": acknowledged,
         **{name: sum(kinds[kind] for kind in among) for name, among in LOSSES.items()},
+        "longest pause, s": longest_pause(record),
+        "answers of 500": sum(
+            count for name, count in record.statuses.items() if name.endswith(" 500")
+        ),
         "other violations": sum(
             count for kind, count in kinds.items() if kind not in set().union(*LOSSES.values())
         ),
-        "longest pause, s": longest_pause(record),
+        "events delivered": sum(len(s.events) for log in record.logs for s in log.segments),
         "slowest request, s": round(record.slowest_s, 1),
     }
 

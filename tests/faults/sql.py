@@ -1,25 +1,22 @@
 """The SQL side of a run, and how it goes away for a while."""
 
 import asyncio
-import os
-import shutil
+import signal
 import sqlite3
-import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Protocol
 
-import harness
+from engines import postgres
 
 LOCK_S = 30.0  # how long we wait for SQLite's lock among the writers
-START_S = "30"  # what PostgreSQL gets to start or to stop
 
 
 class Database(Protocol):
     """One database of the run's own."""
 
-    url: str
+    url: str  # known once it was started
 
     def start(self) -> None:
         """Make it reachable; its tables are the migration's matter."""
@@ -61,56 +58,28 @@ class Sqlite:
 
 
 class Postgres:
-    """A cluster in the run's directory; gone means that the server was shut down at once."""
+    """A server of the run's own; gone means that it crashed, and starts again afterwards."""
 
-    def __init__(self, directory: Path) -> None:
-        self._data = directory / "postgres"
-        self._log = directory / "postgres.log"
-        self._port = harness.free_port()
-        self._user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-        self.url = f"postgresql://chat@127.0.0.1:{self._port}/postgres"
+    def __init__(self, _: Path) -> None:
+        self.url = ""
+        # fsync stays on: what is committed here is trimmed from Redis.
+        self._server = postgres.Postgres(durable=True)
+        self._end = ExitStack()
 
     def start(self) -> None:
-        self._data.mkdir()
-        self._log.touch()
-        if self._user is not None:
-            for path in (self._data, self._log):
-                shutil.chown(path, self._user)
-            for parent in (self._data.parent, *self._data.parent.parents[:-1]):
-                parent.chmod(parent.stat().st_mode | 0o011)  # to be passed through
-        self._run("initdb", "-A", "trust", "-U", "chat", "-N", "-E", "UTF8", "--locale=C")
-        self._up()
+        self._end.enter_context(self._server)
+        self.url = self._server.url()
 
     def close(self) -> None:
-        if (self._data / "postmaster.pid").exists():
-            self._down()
+        self._end.close()
 
     @asynccontextmanager
     async def gone(self) -> AsyncIterator[None]:
-        await asyncio.to_thread(self._down)
+        await asyncio.to_thread(self._server.stop, signal.SIGQUIT)
         try:
             yield
         finally:
-            await asyncio.to_thread(self._up)
-
-    def _up(self) -> None:
-        # fsync stays on: what is committed here is trimmed from Redis.
-        options = f"-p {self._port} -k {self._data} -c listen_addresses=127.0.0.1"
-        self._run("pg_ctl", "-w", "-t", START_S, "-l", str(self._log), "-o", options, "start")
-
-    def _down(self) -> None:
-        self._run("pg_ctl", "-w", "-t", START_S, "-m", "immediate", "stop")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        found = [*Path("/usr/lib/postgresql").glob(f"*/bin/{program}")]
-        subprocess.run(
-            [str(max(found)) if found else program, "-D", str(self._data), *arguments],
-            check=True,
-            user=self._user,
-            cwd=self._data,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+            await asyncio.to_thread(self._server.start)
 
 
 DATABASES: dict[str, Callable[[Path], Database]] = {"sqlite": Sqlite, "postgres": Postgres}

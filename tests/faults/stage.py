@@ -27,6 +27,11 @@ class Gate:
         if not self._busy:
             self._idle.set()
 
+    @property
+    def closing(self) -> bool:
+        """Whether nobody may begin, and who can leave should."""
+        return not self._open.is_set()
+
     async def close(self, within_s: float) -> None:
         """Let nobody begin, and wait until nobody is at it. Raises TimeoutError."""
         self._open.clear()

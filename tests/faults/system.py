@@ -136,7 +136,6 @@ class System:
         self.tree = tree
         self._env = harness.DEFAULTS | SETTINGS
         self._env |= {
-            "DATABASE_URL": self.database.url,
             "SECRET_KEY": secrets.token_hex(16),
             "QUARTCHAT_DATA_DIR": str(directory),
             "QUARTCHAT_PARTITIONS": str(partitions),
@@ -162,6 +161,7 @@ class System:
         try:
             self.valkey.start()
             await asyncio.to_thread(self.database.start)
+            self._env["DATABASE_URL"] = self.database.url
             migrate = self._process("migrate", {}).start()
             assert await asyncio.to_thread(migrate.wait, START_S) == 0, migrate.output()
             self.webs = [await self._node("web", number) for number in (1, 2)]

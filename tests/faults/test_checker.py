@@ -5,7 +5,18 @@ import dataclasses
 import pytest
 
 from faults import checker
-from faults.record import Answer, Change, Event, Fault, Log, Record, Reset, Segment, Send
+from faults.record import (
+    Answer,
+    Audit,
+    Change,
+    Event,
+    Fault,
+    Log,
+    Record,
+    Reset,
+    Segment,
+    Send,
+)
 
 
 def event(n: int, body: str | None = None) -> Event:
@@ -226,3 +237,76 @@ def test_pages_that_do_not_show_an_edit_are_wrong(good: Record) -> None:
     assert kinds(good) == {"pages"}
     good.pages[1][0] = edited
     assert kinds(good) == set()
+
+
+# -- in the middle of a run
+
+
+def kinds_so_far(record: Record) -> set[str]:
+    return {violation.kind for violation in checker.so_far(record)}
+
+
+@pytest.fixture
+def half(good: Record) -> Record:
+    """The same run before anybody looked at its end; bob has not had the third message yet."""
+    good.history, good.pages = {}, {}
+    good.logs.append(log(1, 2))
+    good.logs.append(Log("a reader that is not there yet", every_room=False))
+    return good
+
+
+def test_a_run_that_is_not_over_has_no_violation_only_because_of_that(half: Record) -> None:
+    assert checker.so_far(half) == []
+    half.cut_short = True
+    assert checker.check(half) == []
+
+
+@pytest.mark.parametrize(
+    ("got", "kind"),
+    [((1, 3), "gap"), ((1, 2, 2), "twice"), ((1, 2, 3, 1), "out of order")],
+)
+def test_what_a_reader_got_wrong_is_told_before_the_end(
+    half: Record, got: tuple[int, ...], kind: str
+) -> None:
+    half.logs.append(log(*got))
+    assert kinds_so_far(half) == {f"reader: {kind}"}
+
+
+def test_a_repeated_send_with_another_answer_is_told_before_the_end(half: Record) -> None:
+    half.sends[0].answers.append(Answer(9, 4, "print of body 1"))
+    assert kinds_so_far(half) == {"doubled"}
+
+
+def test_a_number_that_two_sends_were_given_is_told_before_the_end(half: Record) -> None:
+    half.sends.append(dataclasses.replace(send(4), answers=[Answer(4.5, 3, "print of body 4")]))
+    assert "lost" in kinds_so_far(half)
+
+
+def test_resets_and_troubles_are_told_before_the_end(half: Record) -> None:
+    half.logs[0].resets.append(Reset(20, "lost"))
+    half.troubles.append("a POST got 500")
+    assert kinds_so_far(half) == {"reset", "trouble"}
+
+
+def test_a_reset_while_valkey_is_being_emptied_is_allowed(half: Record) -> None:
+    half.logs[2].resets.append(Reset(20, "ahead"))
+    half.faults.append(Fault(19, checker.EMPTIED, ""))
+    assert kinds_so_far(half) == set()
+
+
+def test_what_was_acknowledged_before_an_audit_must_be_served_by_it(half: Record) -> None:
+    half.audits = [Audit(1.9, {1: [event(1)]}), Audit(2.9, {1: [event(2)]})]  # 3 came later
+    assert kinds_so_far(half) == set()
+    half.audits.append(Audit(4, {1: []}))
+    assert kinds_so_far(half) == {"lost"}
+    half.audits[-1].found[1].append(event(3))
+    assert kinds_so_far(half) == set()
+    half.audits[-1].found[1][0].print = "another"
+    assert kinds_so_far(half) == {"changed"}
+
+
+def test_a_message_that_an_audit_missed_is_lost_though_it_is_there_in_the_end(
+    good: Record,
+) -> None:
+    good.audits = [Audit(9, {1: [event(1), event(3)]})]
+    assert kinds(good) == {"lost"}

@@ -8,6 +8,8 @@ import harness
 import pytest
 
 from faults import checker, nemesis, report, run, seeded
+from faults.record import Record
+from faults.stage import Stage
 
 SEED = 1
 
@@ -39,6 +41,24 @@ def test_a_seed_names_the_same_faults_each_time() -> None:
         assert sorted(step.kind for step in steps[0][start : start + len(kinds)]) == kinds
 
 
+def test_what_is_to_come_first_comes_first_and_then_everything_else() -> None:
+    kinds = ["a", "b", "c", "d"]
+    steps = list(islice(nemesis.plan(1, kinds, ["c", "c", "a"]), 9))
+    assert [step.kind for step in steps[:3]] == ["c", "c", "a"]
+    assert sorted(step.kind for step in steps[3:5]) == ["b", "d"]
+    assert sorted(step.kind for step in steps[5:9]) == kinds
+
+
 @pytest.mark.parametrize("bug", seeded.BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
 def test_a_seeded_bug_still_fits_the_code(bug: seeded.Bug, tmp_path: Path) -> None:
     bug.applied(harness.ROOT, tmp_path / "tree")
+    stage = Stage(Record(SEED), {}, [])
+    assert set(bug.first) <= nemesis.Nemesis(None, stage).kinds.keys()  # type: ignore[arg-type]
+
+
+def test_sql_is_gone_for_30_s_in_longer_runs_alone() -> None:
+    stage = Stage(Record(SEED), {}, [])
+    hands = nemesis.Nemesis(None, stage)  # type: ignore[arg-type]
+    assert nemesis.LONG_GONE not in hands.drawn(60)
+    assert nemesis.LONG_GONE in hands.drawn(180)
+    assert set(hands.drawn(180)) == hands.kinds.keys()

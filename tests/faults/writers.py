@@ -17,7 +17,7 @@ from faults.wire import CLOSED, Connection
 REQUEST_S = 30.0  # no request may hang; past this it is a violation
 AGAIN_S = (0.02, 0.2)  # before the next attempt
 PACE_S = (0.01, 0.08)  # between two messages of one writer
-LONG = 0.1  # the part of the messages that are long, so that sockets fill,
+LONG = 0.2  # the part of the messages that are long, so that sockets fill,
 LONG_CHARS = 3000  # namely so long
 CHANGES = 0.15  # the part of the messages that are then edited, deleted or reacted to
 EMOJI = "\U0001f44d"
@@ -100,6 +100,9 @@ class Writer:
                 return
             if status not in {0, 503}:
                 notes.troubles.append(f"a POST at {began} s got {status}: {answer}")
+                return
+            if send.answers and stage.gate.closing:  # it has been acknowledged: the repeat can wait
+                self._again.appendleft((began, send))
                 return
             await asyncio.sleep(self._chance.uniform(*AGAIN_S))
 
