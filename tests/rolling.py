@@ -31,6 +31,7 @@ class Scene:
     port: int
     cookie: str
     rooms: list[int]
+    partitions: int = 1  # with several, the stream of all rooms may repeat some events
     over: asyncio.Event = field(default_factory=asyncio.Event)  # nobody begins to ask any more
     silent: asyncio.Event = field(default_factory=asyncio.Event)  # and everybody has an answer
     sent: Counter[int] = field(default_factory=Counter)  # the last number of each room
@@ -47,7 +48,7 @@ class Reader:
         self.rooms = scene.rooms if room is None else [room]
         self.log: list[bytes] = []  # the data of all numbered events
         self.is_open = False
-        self.away_s: list[float] = []  # between a stream's end and the next one's beginning
+        self.away: list[tuple[float, float]] = []  # what it was told to wait, and waited, in s
         self._scene = scene
         self._heads: Counter[int] = Counter()
         self._cursor = b"0"
@@ -65,7 +66,7 @@ class Reader:
                 return
             ended = time.monotonic()
             await asyncio.sleep(self._retry_s)
-            self.away_s.append(time.monotonic() - ended)
+            self.away.append((self._retry_s, time.monotonic() - ended))
 
     def numbers(self, room: int) -> list[int]:
         """The numbers of a room's events, as they came."""
@@ -106,7 +107,10 @@ class Reader:
             self._cursor, data = fields[b"id"], fields[b"data"]
             number = NUMBERED.match(data)
             assert number, data
-            self._heads[int(number[2])] = int(number[1])
+            n, room = int(number[1]), int(number[2])
+            if self._scene.partitions > 1 and len(self.rooms) > 1 and n <= self._heads[room]:
+                return
+            self._heads[room] = n
             self.log.append(self._scene.data.setdefault(data, data))
         elif fields.get(b"event") in {b"reset", b"session.revoked", b"room.removed"}:
             self._scene.troubles.append(f"GET {self.path}: {fields}")

@@ -28,7 +28,8 @@ FILL = 200  # messages of 4,000 characters: more than the sockets of such a read
 EXIT_S = 5.0  # from SIGTERM to the end
 BACK_S = 15.0  # what the readers get to come back: `retry:` is 5 s at most
 SECONDS = (1, 2, 3, 4)  # of `retry:`, each with a quarter of the readers;
-SHARE = 0.12  # of half of `READERS`, by chance none has less than this
+SHARE = 0.12  # of half of `READERS`, by chance none has less than this,
+MOST = 0.6  # and on a slow machine, where many wait for too long, no more come in one second
 BOUND_S = 120.0  # what the whole may take on a machine that does other things
 
 
@@ -42,7 +43,9 @@ def test_two_that_are_restarted_in_turn_lose_no_event_and_fail_no_request(
         server.web.restart()
         server.wait_until_ready()
     ann = server.user("ann")
-    scene = Scene(server.port, ann.cookies, [ann.room()["id"] for _ in range(ROOMS)])
+    rooms = [ann.room()["id"] for _ in range(ROOMS)]
+    partitions = int(server.env.get("QUARTCHAT_PARTITIONS", "1"))
+    scene = Scene(server.port, ann.cookies, rooms, partitions)
     count = READERS if python == sys.executable else FEWER
     targets = [None, scene.rooms[0], None, scene.rooms[1]]
     readers = [Reader(scene, targets[number % len(targets)]) for number in range(count)]
@@ -61,11 +64,13 @@ def test_two_that_are_restarted_in_turn_lose_no_event_and_fail_no_request(
     for data in scene.data:
         told = json.loads(data)
         assert told == shown[told["room_id"], told["id"]]
-    came = Counter(int(away_s) for reader in readers for away_s in reader.away_s)
-    assert came.total() >= count // 2, "hardly anybody was sent away"
-    assert min(came) >= SECONDS[0]
-    for second in SECONDS if count == READERS else ():
-        assert came[second] >= SHARE * came.total(), sorted(came.items())
+    told_s = Counter(int(told) for reader in readers for told, _ in reader.away)
+    came_s = Counter(int(waited) for reader in readers for _, waited in reader.away)
+    assert told_s.total() >= count // 2, "hardly anybody was sent away"
+    print(f"ended after {took} s, came back in second {sorted(came_s.items())}")  # noqa: T201
+    if count == READERS:
+        assert all(told_s[second] >= SHARE * told_s.total() for second in SECONDS), told_s
+        assert max(came_s.values()) <= MOST * came_s.total(), came_s
 
 
 def test_a_connection_in_use_is_not_closed_under_a_request_but_told_that_it_ends(
