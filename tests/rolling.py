@@ -8,7 +8,6 @@ import asyncio
 import json
 import random
 import re
-import select
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 import crowd
 import harness
+import sockets
 
 WRITE_S = (0.1, 0.5)  # between two messages of one writer
 ASK_S = (0.0, 0.05)  # between two questions of one who asks
@@ -178,7 +178,7 @@ class Caller:
         """The open one, unless the server has closed it; every client looks whether it has."""
         if self._streams is not None:
             connection = self._streams[1].get_extra_info("socket")
-            if connection.fileno() >= 0 and not select.select([connection], [], [], 0)[0]:
+            if connection.fileno() >= 0 and not sockets.readable(connection):
                 return self._streams
             self._close()
         return await asyncio.open_connection("127.0.0.1", self._scene.port)

@@ -1,5 +1,7 @@
-"""The kernel's table of TCP connections, for what a process does not say of its own."""
+"""Sockets as the kernel sees them, for what a process does not say of its own."""
 
+import select
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,14 @@ def descriptors(pid: int) -> list[str]:
         with suppress(FileNotFoundError):
             found.append(str(file.readlink()))
     return found
+
+
+def readable(*connections: socket.socket) -> list[int]:
+    """Which descriptors have something to read, an end too. Any number, as high as they may be."""
+    poll = select.poll()  # select(2) ends at descriptor 1023
+    for connection in connections:
+        poll.register(connection, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(0)]
 
 
 def _port(address: str) -> int:

@@ -60,10 +60,12 @@ class Generator(procs.Child):
         """Return one line. Raises StartError."""
         assert self.popen.stdout is not None  # noqa: S101 - started with pipes
         fd, line = self.popen.stdout.fileno(), b""
+        poll = select.poll()  # select(2) ends at descriptor 1023
+        poll.register(fd, select.POLLIN)
         deadline = time.monotonic() + self._timeout_s
         while not line.endswith(b"\n"):
-            readable, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
-            piece = os.read(fd, 1 << 20) if readable else b""
+            ready = poll.poll(1000 * max(0.0, deadline - time.monotonic()))
+            piece = os.read(fd, 1 << 20) if ready else b""
             if not piece:
                 self.check()
                 raise procs.StartError(
