@@ -16,11 +16,12 @@ from werkzeug.exceptions import HTTPException
 
 from quartchat import errors, metrics, openapi, redis_client, store
 from quartchat.assets import Assets
-from quartchat.auth import Auth, Cookie
+from quartchat.auth import Auth
 from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.connection import Connection
+from quartchat.cookies import Cookie
 from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub

@@ -138,7 +138,9 @@ class _Worker:
         while len(waiting) > UNTRIMMED:
             del waiting[next(iter(waiting))]
         first_open = await self._group.archived(partition, entries)
-        for room_id, (feed, n) in list(waiting.items()):
-            if feed < first_open:
-                await self._streams.trim(room_id, n, self._window)
-                del waiting[room_id]
+        done = {room_id: n for room_id, (feed, n) in waiting.items() if feed < first_open}
+        await asyncio.gather(
+            *(self._streams.trim(room_id, n, self._window) for room_id, n in done.items())
+        )
+        for room_id in done:
+            del waiting[room_id]

@@ -1,7 +1,7 @@
 """Accounts and sessions: passwords, cookies, tokens, and how often one may try.
 
-A session lives in SQL. The cookie holds its secret, signed; a token is the bare secret;
-SQL has the hash of either. So a logout kills every copy, on every process.
+A session lives in SQL, with the hash of its secret, which a cookie or a token holds. So a
+logout kills every copy, on every process.
 """
 
 import asyncio
@@ -17,24 +17,22 @@ from typing import Any, NoReturn
 
 import bcrypt
 import limits
-import quart_auth
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from quart import Quart, Request, Response, g, has_request_context, request
 
 from quartchat import chores, engines, errors, store
 from quartchat.cache import Cache
 from quartchat.config import Config
 from quartchat.events import Control, Event, Position, User, UserId
 from quartchat.feed import Feed
+from quartchat.loader import Loader
 from quartchat.store import accounts
 from quartchat.store.accounts import SessionRow
 from quartchat.stream import Streams
 
 SESSIONS_CACHED = 20_000
-COOKIES_KEPT = 500  # characters of a Cookie header that is remembered
+SESSIONS_AT_ONCE = 200  # looked up by one query
 SESSION_TTL_S = 60  # and at once where the session ends
-COOKIE_S = 365 * 24 * 3600
 TOKENS_PER_USER = 100
 HASHES = 1000  # sign-ins that wait for bcrypt; past it, or
 HASH_S = 10.0  # after this, they are told to come back
@@ -68,6 +66,7 @@ class Auth:
         )
         self._limits = engines.connect(config.redis_url, connections=8)
         self._limiter = _limiter(self._limits) if config.rate_limits else None
+        self._loader: Loader[str, SessionRow] = Loader(_load, most=SESSIONS_AT_ONCE)
         feed.listen(self._hear, self._forget)
 
     async def close(self) -> None:
@@ -132,7 +131,7 @@ class Auth:
         if secret is None:
             raise errors.Unauthenticated
         key = _digest(secret)
-        found = await self._cache.get(key, partial(store.run, accounts.session, key))
+        found = await self._cache.get(key, partial(self._loader.get, key))
         if found is None:
             raise errors.Unauthenticated
         return found
@@ -241,47 +240,8 @@ class Auth:
         self._cache.clear()
 
 
-class Cookie(quart_auth.QuartAuth):
-    """quart-auth's signed cookie, holding a session's secret; or a bearer token."""
-
-    def __init__(self, app: Quart) -> None:
-        super().__init__(app, cookie_name="quartchat", duration=COOKIE_S, salt="quartchat session")
-        self._secrets: Cache[str, str] = Cache(
-            size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: True
-        )
-
-    def resolve_user(self) -> quart_auth.AuthUser:
-        """Return whose secret the request carries, as quart-auth asks for it."""
-        return quart_auth.AuthUser(self.secret(request))
-
-    def secret(self, asked: Request) -> str | None:
-        """Return the secret that a request carries; an Authorization header goes first."""
-        header = asked.headers.get("Authorization")
-        if header is not None:
-            scheme, _, token = header.partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else None
-        cookies = asked.headers.get("Cookie", "")
-        secret = self._secrets.peek(cookies)  # its signature is checked anew each minute
-        if secret is None:
-            secret = self.load_cookie()
-            if secret is not None and len(cookies) <= COOKIES_KEPT:
-                self._secrets.put(cookies, secret)
-        return secret
-
-    async def after_request(self, response: Response) -> Response:
-        """Set or delete the cookie, where somebody signed in or out."""
-        if hasattr(g, self.attribute_name):
-            response = await super().after_request(response)
-        return response
-
-    @property
-    def cookie_secure(self) -> bool:
-        """The cookie is for https only where it was set over https."""
-        return has_request_context() and request.is_secure
-
-    @cookie_secure.setter
-    def cookie_secure(self, _: bool | None) -> None:
-        """quart-auth sets this once for all requests; here each request decides."""
+async def _load(secret_hashes: list[str]) -> dict[str, SessionRow]:
+    return await store.run(accounts.sessions, secret_hashes)
 
 
 def _digest(secret: str) -> str:

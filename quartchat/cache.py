@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -27,12 +28,12 @@ class Cache(Generic[K, V]):
         found = self.peek(key)
         if found is not None:
             return found
-        generation = self._generation
-        value = await load()
-        # What was dropped while we loaded may have made this very value stale.
-        if value is not None and generation == self._generation:
-            self.put(key, value)
-        return value
+
+        async def one() -> dict[K, V]:
+            value = await load()
+            return {} if value is None else {key: value}
+
+        return (await self.load(one)).get(key)
 
     async def get_many(
         self, keys: Sequence[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
@@ -41,12 +42,17 @@ class Cache(Generic[K, V]):
         found = {key: value for key in keys if (value := self.peek(key)) is not None}
         missing = [key for key in keys if key not in found]
         if missing:
-            generation = self._generation
-            loaded = await load(missing)
-            found |= loaded
-            for key, value in loaded.items():
-                if generation == self._generation:
-                    self.put(key, value)
+            found |= await self.load(partial(load, missing))
+        return found
+
+    async def load(self, load: Callable[[], Awaitable[Mapping[K, V]]]) -> Mapping[K, V]:
+        """Return what `load` finds, and keep it."""
+        generation = self._generation
+        found = await load()
+        # What was dropped while we loaded may have made these very values stale.
+        if generation == self._generation:
+            for key, value in found.items():
+                self.put(key, value)
         return found
 
     def peek(self, key: K) -> V | None:

@@ -30,6 +30,7 @@ from quartchat.signals import Marker
 from quartchat.store import events as archive
 from quartchat.store import mentions, rooms
 from quartchat.store.rooms import RoomRow
+from quartchat.store.seats import Seat
 from quartchat.stream import Draft, Streams
 from quartchat.unread import Unread
 
@@ -199,8 +200,8 @@ class Chat:
             return await history.page_after(self._streams, room_id, after, limit)
         return await history.page_before(self._streams, room_id, before, limit)
 
-    async def seat(self, user: User, room_id: RoomId) -> RoomRow:
-        """Return the room that a member is in. Raises NotAMember, or NotFound if it is hidden."""
+    async def seat(self, user: User, room_id: RoomId) -> Seat:
+        """Return a member's seat in a room. Raises NotAMember, or NotFound if it is hidden."""
         return await self.seats.seat(user, room_id)
 
     async def _tell(self, event: MemberEvent, type_: str, ticket: str) -> int:

@@ -40,7 +40,7 @@ class Posts:
     async def send(self, draft: Draft, client_id: str | None) -> Posted:
         """Append what a client may have named, once, however often this is called.
 
-        Raises IdempotencyMismatch, Unavailable, and Stale for a change.
+        Raises IdempotencyMismatch, NotAMember, Unavailable, and Stale for a change.
         """
         sent_ms = None if client_id is None else sends.made_ms(client_id)
         draft = dataclasses.replace(
@@ -68,6 +68,8 @@ class Posts:
             await self._acks.stored(draft, appended)
         if appended.outcome == "stale":
             raise Stale
+        if appended.outcome == "out":
+            raise errors.NotAMember
         if appended.outcome == "new":
             metrics.POSTED.inc()
             return Posted(events.numbered(appended.n, draft.rest), new=True)

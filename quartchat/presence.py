@@ -23,8 +23,11 @@ from quartchat.store import rooms
 from quartchat.stream import Streams
 
 GRACE_S = 10.0  # a reload, a lost network, a deploy: nobody need hear of it
-PACE_S = 1.0  # between two batches
+PACE_S = 1.0  # between two looks,
+NEXT_S = 0.2  # and between two batches, where one is not enough
 BATCH = 1000  # users of one batch
+STORM = 200  # people who come between two looks: their streams go first, and
+STORM_S = 10.0  # for so long at most nobody hears that they are there
 BEAT_S = 5.0  # how often a process says that it lives; one command, however many users
 GOOD_S = 30.0  # how long that counts
 BURY_S = 15.0  # what one process gets to remove a dead one's users
@@ -51,6 +54,7 @@ class Presence:
         self._reign = b""
         self._beat_at = 0.0
         self._news = asyncio.Event()
+        self._arrived = 0  # since the last look
         self._answers: Cache[RoomId, list[UserId]] = Cache(
             size=CACHED, ttl_s=CACHE_S, trusted=lambda: feed.fresh
         )
@@ -65,6 +69,7 @@ class Presence:
         self._going.pop(user_id, None)
         if user_id not in self._told:
             self._coming[user_id] = None
+            self._arrived += 1
             self._news.set()
 
     def went(self, user_id: UserId) -> None:
@@ -93,6 +98,7 @@ class Presence:
             try:
                 if monotonic() >= self._beat_at:
                     await self._beat()
+                await self._calm()
                 await self._tell()
                 tries = 0
             except (*redis_client.AWAY, *store.AWAY) as error:
@@ -103,7 +109,7 @@ class Presence:
                 tries += 1
                 log.exception("presence_failed", tries=tries)
                 await tasks.back_off(tries)
-            await asyncio.sleep(PACE_S)
+            await asyncio.sleep(NEXT_S if len(self._coming) >= BATCH else PACE_S)
 
     async def stop(self) -> None:
         """Let the others take over: who does not come back to one of them goes after `GRACE_S`."""
@@ -127,6 +133,14 @@ class Presence:
         self._coming = dict.fromkeys(self._here - self._told)
         for user_id in self._told - self._here:
             self._going.setdefault(user_id, monotonic())
+
+    async def _calm(self) -> None:
+        """Wait while people come by the hundred: catching up goes before who is there."""
+        until = monotonic() + STORM_S
+        while self._arrived > STORM and monotonic() < until:
+            self._arrived = 0
+            await asyncio.sleep(PACE_S)
+        self._arrived = 0
 
     async def _tell(self) -> None:
         now = monotonic()

@@ -60,7 +60,7 @@ class Appended:
     room's messages so far, `again` has `digest`, and `data` where Redis still holds it.
     `unseeded`: seed the room first. `unsure`: Redis cannot know whether this key was used
     before; look in SQL. `full`: the archive is too far behind. `stale`: the message that it
-    changes was changed meanwhile.
+    changes was changed meanwhile. `out`: its author has left the room.
     """
 
     outcome: str

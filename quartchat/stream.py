@@ -7,6 +7,8 @@ ever, and nothing is removed that is not in SQL. It knows nothing of users' righ
     meta:{p}:<id>   hash     n last number, m messages so far, archived, seeded (ms),
                              epoch of the master that was seeded,
                              r<user> = "<n>:<m>" where the user's own sends moved the marker,
+                             o<user> = the number of the event of leaving, until a joining:
+                             who is out appends no message any more,
                              forgotten: no change after this one is known to SQL alone
     state:{p}:<id>  hash     messages that were changed, as they stand: JSON by id
     order:{p}:<id>  zset     the same messages' ids by the number of the last change
@@ -56,6 +58,7 @@ class Streams:
         # blocked one is held for a second: the tail has a client of its own.
         self._tail = engines.connect(url, connections=1 + len(self.lanes))
         self._appends = engines.pipelined(self._redis, _scripts["append"], replicated=replicated)
+        self._trims = engines.pipelined(self._redis, _scripts["trim"], replicated=False)
         self._script = {name: self._redis.register_script(text) for name, text in _scripts.items()}
         self.live = live.Live(self._redis, self.partition)
         self.group = group.Group(self._redis, self._tail, partitions)
@@ -280,7 +283,7 @@ class Streams:
     async def trim(self, room_id: RoomId, archived: int, window: int) -> None:
         """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
         keys = [*self._keys(room_id), *self._states(room_id)]
-        await self._script["trim"](keys=keys, args=[archived, window])
+        await self._trims.call(keys, [archived, window])
 
     async def remove(self, room_id: RoomId) -> None:
         """Forget a room; what is still appended to it is refused, once SQL is asked about it."""

@@ -146,7 +146,7 @@ def test_a_client_that_goes_away_within_a_query_leaves_no_old_snapshot(database:
                     "INSERT INTO session (account_id, secret_hash, kind, name, created_at)"  # noqa: S608
                     f" VALUES ({ann.id}, '{name}', 'cookie', '', '')"
                 )
-                stale += await store.run(accounts.session, name) is None
+                stale += not await store.run(accounts.sessions, [name])
         await store.close_database()
         return stale
 

@@ -14,6 +14,7 @@ from typing import Any
 import harness
 import pytest
 import redis.asyncio as redis
+from rolling import until
 from test_hub import LOBBY, Listener, event, hub_of, put
 
 from quartchat import (
@@ -364,6 +365,35 @@ def test_joins_that_wait_to_be_told_are_so_many_and_no_more(
             return len(here._joining)
 
     assert run(scenario()) == 10
+
+
+def test_while_people_come_by_the_hundred_their_streams_go_first_but_not_for_ever(
+    config: Config, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "STORM", 4)
+    monkeypatch.setattr(presence, "STORM_S", 1.0)
+    monkeypatch.setattr(presence, "PACE_S", 0.1)
+
+    async def scenario() -> list[float]:
+        async with streams_of(config) as streams:
+            here = Presence(streams, Feed(streams))
+            telling = asyncio.create_task(here.run())
+            began, told = time.monotonic(), []
+            for number in range(1, 10_000):
+                here.came(UserId(number))
+                await asyncio.sleep(0.01)
+                if len(here._told) > presence.STORM:  # the first look comes before that
+                    told.append(time.monotonic() - began)
+                    break
+            here.came(UserId(10_000))  # and nobody else
+            before = len(here._told)
+            told.append(await until(lambda: len(here._told) > before))
+            telling.cancel()
+            return told
+
+    in_storm, in_calm = run(scenario())
+    assert presence.STORM_S <= in_storm < presence.STORM_S + 5
+    assert in_calm < presence.STORM_S
 
 
 # -- what waits for Redis and for SQL

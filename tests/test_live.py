@@ -1,7 +1,8 @@
 """Signals and presence in Redis: bounded, on every partition, and never one without the other."""
 
 import asyncio
-import time
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,20 @@ from quartchat.stream import Streams
 
 ANN, BOB = UserId(1), UserId(2)
 LOBBY, ATTIC = RoomId(7), RoomId(8)
+PRESENCE = [  # what it may be made of
+    f"cmdstat_{command}"
+    for command in [
+        "evalsha",
+        "smismember",
+        "sadd",
+        "srem",
+        "hmget",
+        "hset",
+        "hincrby",
+        "hdel",
+        "xadd",
+    ]
+]
 
 Scenario = Callable[[Streams], Awaitable[None]]
 
@@ -153,14 +168,53 @@ def test_a_process_that_is_silent_is_dead_to_one_other_at_a_time(run: Any) -> No
     run(scenario)
 
 
-def test_a_thousand_who_come_at_once_take_one_script_of_some_milliseconds(run: Any) -> None:
+def test_a_thousand_who_come_and_go_take_a_few_commands(run: Any, valkey: harness.Valkey) -> None:
+    def commands() -> Counter[str]:
+        with harness.inside(valkey.url()) as redis:
+            found = redis.info("commandstats").items()
+        return Counter({name: entry["calls"] for name, entry in found if name in PRESENCE})
+
     async def scenario(streams: Streams) -> None:
         rooms = tuple(map(RoomId, range(1, 21)))
-        started = time.perf_counter()
-        await streams.live.change("one", [Change(UserId(n), True, rooms) for n in range(1, 1001)])
-        assert time.perf_counter() - started < 0.5
-        [changes] = await told(streams, nothing_heard(streams))
-        assert isinstance(changes, tuple)
-        assert len(changes) == 1000
+        await streams.live.change("one", [Change(UserId(0), True, ())])  # Redis learns the script
+        before = commands()
+        come = [Change(UserId(n), True, rooms) for n in range(1, 1001)]
+        await streams.live.change("one", come)
+        go = [Change(UserId(n), False, rooms) for n in range(1, 501)]
+        back = [Change(UserId(n), True, rooms) for n in range(1001, 1501)]
+        await streams.live.change("one", [*go, *back])
+        assert 10 < (commands() - before).total() <= 16
+        found = [signal for signal in await told(streams, nothing_heard(streams)) if signal]
+        assert [len(changes) for changes in found if isinstance(changes, tuple)] == [1, 1000, 1000]
+
+    run(scenario)
+
+
+def test_who_is_online_is_counted_by_processes_in_whatever_batches(run: Any) -> None:
+    """Beside a model: for each process a set of users."""
+
+    async def scenario(streams: Streams) -> None:
+        chance = random.Random(7)
+        users = [UserId(n) for n in range(12)]
+        have: dict[str, set[UserId]] = {"one": set(), "two": set(), "three": set()}
+        heard = nothing_heard(streams)
+        for _ in range(300):
+            process = chance.choice(list(have))
+            batch = {user: chance.random() < 0.5 for user in chance.sample(users, 5)}
+            before = set().union(*have.values())
+            for user, is_here in batch.items():
+                (have[process].add if is_here else have[process].discard)(user)
+            after = set().union(*have.values())
+            await streams.live.change(
+                process, [Change(user, is_here, (LOBBY,)) for user, is_here in batch.items()]
+            )
+            expected = dict.fromkeys(after - before, True) | dict.fromkeys(before - after, False)
+            if expected:
+                [changes] = await told(streams, heard)
+                assert isinstance(changes, tuple)
+                assert {change.user_id: change.online for change in changes} == expected
+            assert set(await streams.live.online(users)) == after
+            assert await streams.live.users(process) == have[process]
+        assert await told(streams, heard) == []
 
     run(scenario)

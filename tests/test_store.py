@@ -13,7 +13,7 @@ import pytest
 
 from quartchat import errors, store
 from quartchat.events import NEVER, Event, FeedId, RoomId, User, UserId
-from quartchat.store import accounts, events, rooms
+from quartchat.store import accounts, events, rooms, seats
 from quartchat.store.events import Archived, Clash
 from quartchat.store.models import database
 
@@ -160,11 +160,11 @@ def test_a_session_lives_until_it_is_removed(sql: Sql, ann: UserId, bob: UserId)
         sql(accounts.add_session, ann, "s3", "token", "phone"),
     ]
     sql(accounts.add_session, bob, "s4", "token", "bot")
-    assert sql(accounts.session, "s1") == made[0]
+    assert sql(accounts.sessions, ["s1", "s3", "s5"]) == {"s1": made[0], "s3": made[2]}
     assert sql(accounts.tokens, ann) == made[1:]
     sql(accounts.remove_session, "s2")
     sql(accounts.remove_session, "s2")
-    assert sql(accounts.session, "s2") is None
+    assert sql(accounts.sessions, ["s2"]) == {}
     assert sql(accounts.live_sessions, ["s1", "s2", "s3", "s5"]) == {"s1", "s3"}
     assert sql(accounts.live_sessions, []) == set()
 
@@ -351,12 +351,15 @@ def test_members_are_listed_page_by_page(sql: Sql, ann: UserId, bob: UserId) -> 
     assert sql(rooms.members, lobby, ann, 1) == []
 
 
-def test_a_read_marker_never_goes_back(sql: Sql, ann: UserId) -> None:
-    lobby = room(sql, ann)
+def test_a_read_marker_never_goes_back(sql: Sql, ann: UserId, bob: UserId) -> None:
+    lobby, attic = room(sql, ann), room(sql, ann, "attic")
     for n, expected in [(9, 9), (2, 9), (10, 10), (9, 10)]:
-        sql(rooms.mark_read, ann, lobby, n, n)
+        sql(seats.mark_read, {(lobby, ann): (n, n + 1), (lobby, bob): (n, n), (attic, ann): (3, 4)})
         row = sql(rooms.room, ann, lobby)
-        assert (row.read_id, row.read_messages) == (expected, expected)
+        assert (row.read_id, row.read_messages) == (expected, expected + 1)
+    row = sql(rooms.room, ann, attic)
+    assert (row.read_id, row.read_messages) == (3, 4)
+    sql(seats.mark_read, {})
 
 
 # -- the archive

@@ -17,7 +17,8 @@ PACKAGE = ROOT / "quartchat"
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
     redis_url highlight
-    config errors events sse markup words cache metrics stepping log process http_heads devices
+    config errors events sse markup words cache loader metrics stepping log process http_heads
+    devices
     outlet tcp emoji signals assets
     fold exchange
     http1 tasks sends redis_client records live
@@ -28,7 +29,7 @@ FLOORS = """
     store.chores
     store.accounts
     store.people store.roles
-    store.rooms store.changes store.documents
+    store.rooms store.seats store.changes store.documents
     store.mentions store.search
     store.members store.invitations store.settings store.clearing
     store.events
@@ -36,7 +37,7 @@ FLOORS = """
     history feed acks indexing
     chores seats mentions unread posts
     clearing
-    pages heads readers auth chat archive presence
+    pages heads readers auth cookies chat archive presence
     people members invitations settings edits awareness search
     beats flush losses
     herald
@@ -54,7 +55,7 @@ FLOORS = """
 """
 # Any module may name these: a version, and a package without code.
 GROUND = {"", "routes"}
-MAY_IMPORT_QUART = {"auth", "openapi", "connection", "app"}
+MAY_IMPORT_QUART = {"cookies", "openapi", "connection", "app"}
 MAY_IMPORT_HYPERCORN = {"exchange", "http1", "connection", "app", "tcp", "server"}
 
 

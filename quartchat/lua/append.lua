@@ -14,7 +14,7 @@ if sent then
   return {'again', tonumber(n), digest, entry and entry[2][4] or false}
 end
 
-local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'seeded', 'epoch', 'forgotten')
+local meta = redis.call('HMGET', KEYS[1], 'n', 'm', 'seeded', 'epoch', 'forgotten', 'o' .. ARGV[8])
 if not meta[1] or meta[4] ~= epoch() then
   return {'unseeded'}
 end
@@ -28,6 +28,11 @@ if ARGV[6] ~= '' then
   if made < now - 12 * HOUR_MS or made > now + HOUR_MS or made <= tonumber(meta[3]) then
     return {'unsure'}
   end
+end
+
+-- Who was let in by a process that has not heard of the leaving yet.
+if meta[6] and string.sub(ARGV[2], 1, 7) == 'message' then
+  return {'out'}
 end
 
 -- A change is made of what its maker saw; whoever saw less than there is looks again.
@@ -53,6 +58,11 @@ redis.call('XADD', KEYS[3], n .. '-0', 't', ARGV[2], 'd', data)
 redis.call('HSET', KEYS[1], 'n', n, 'm', m)
 if ARGV[2] == 'message' then
   redis.call('HSET', KEYS[1], 'r' .. ARGV[8], n .. ':' .. m) -- who writes has read
+elseif ARGV[2] == 'member.leave' then
+  redis.call('HSET', KEYS[1], 'o' .. ARGV[8], n)
+  redis.call('HDEL', KEYS[1], 'r' .. ARGV[8])
+elseif ARGV[2] == 'member.join' then
+  redis.call('HDEL', KEYS[1], 'o' .. ARGV[8])
 end
 local more = {}
 if about then

@@ -8,7 +8,7 @@ from quart import Blueprint, Response, request
 from quart_schema import document_response, tag
 
 from quartchat import devices, errors
-from quartchat.auth import COOKIE_S
+from quartchat.cookies import COOKIE_S
 from quartchat.events import User
 from quartchat.routes import http
 from quartchat.store.accounts import SessionRow

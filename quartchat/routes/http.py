@@ -14,10 +14,11 @@ from quart_schema import document_querystring, document_request
 from werkzeug.routing import BaseConverter
 
 from quartchat import errors
-from quartchat.auth import Auth, Cookie
+from quartchat.auth import Auth
 from quartchat.awareness import Awareness
 from quartchat.chat import Chat
 from quartchat.config import Config
+from quartchat.cookies import Cookie
 from quartchat.edits import Edits
 from quartchat.feed import Feed
 from quartchat.hub import Hub

@@ -1,5 +1,6 @@
 """Queries on accounts and their sessions."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,12 +75,12 @@ def add_session(
         return _session(row)
 
 
-def session(secret_hash: str) -> SessionRow | None:
-    """Return the session that a secret opens, or None."""
-    row = (
-        Session.select(Session, Account).join(Account).where(Session.secret_hash == secret_hash)
-    ).first()
-    return None if row is None else _session(row)
+def sessions(secret_hashes: Collection[str]) -> dict[str, SessionRow]:
+    """Return the sessions that some secrets open."""
+    rows = (
+        Session.select(Session, Account).join(Account).where(Session.secret_hash.in_(secret_hashes))
+    )
+    return {row.secret_hash: _session(row) for row in rows}
 
 
 def tokens(user_id: UserId) -> list[SessionRow]:

@@ -3,7 +3,7 @@
 Rows come from the workers alone, in batches; `(room_id, n)` makes a repeated batch harmless.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -12,10 +12,11 @@ from typing import Any
 import peewee as pw
 
 from quartchat.events import Event, FeedId, RoomId, UserId
-from quartchat.store import changes, documents, mentions, models, rooms, transaction
+from quartchat.store import changes, documents, mentions, models, seats, transaction
 from quartchat.store.changes import State
 
 ROOMS_PER_QUERY = 100  # SQLite takes at most 500 terms in a compound SELECT
+KEYS_PER_QUERY = 500
 ROWS_PER_INSERT = 100  # SQLite before 3.32 takes at most 999 parameters
 
 # Written out, because SQLite matches a partial index against the text of a query only.
@@ -61,12 +62,13 @@ def add_events(batch: Sequence[Archived]) -> list[Clash]:
             Event(s.room_id, s.about, "message", s.data, feeds.get((s.room_id, s.about), FeedId(0)))
             for s in standing
         )
-        newest: dict[tuple[RoomId, UserId], Event] = {}
-        for item in batch:
-            if item.event.type == "message":
-                newest[item.event.room_id, item.author_id] = item.event
-        for (room_id, author_id), event in newest.items():
-            rooms.mark_read(author_id, room_id, event.n, event.messages)  # who writes has read
+        seats.mark_read(
+            {  # who writes has read
+                (item.event.room_id, item.author_id): (item.event.n, item.event.messages)
+                for item in batch
+                if item.event.type == "message"
+            }
+        )
         return clashes
 
 
@@ -221,22 +223,21 @@ def _same(data: str, stored: str) -> bool:
     return data == stored or changes.is_rest(data, stored)
 
 
-def _stored(keys: Collection[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], str]:
-    numbers: dict[RoomId, list[int]] = {}
-    for room_id, n in keys:
-        numbers.setdefault(room_id, []).append(n)
-    return {
-        (room_id, n): data
-        for room_id, ns in numbers.items()
-        for n, data in _numbered(room_id, min(ns), max(ns))
-        if (room_id, n) in keys
-    }
-
-
-def _numbered(room_id: RoomId, first: int, last: int) -> Any:
-    table = models.Event
-    here = (table.room_id == room_id) & table.n.between(first, last)
-    return table.select(table.n, table.data).where(here).tuples()
+def _stored(keys: Iterable[tuple[RoomId, int]]) -> dict[tuple[RoomId, int], str]:
+    """Return what SQL holds under some rooms' numbers."""
+    wanted = list(keys)
+    found: dict[tuple[RoomId, int], str] = {}
+    for start in range(0, len(wanted), KEYS_PER_QUERY):
+        values = ", ".join(
+            "({:d}, {:d})".format(*key) for key in wanted[start : start + KEYS_PER_QUERY]
+        )
+        rows: Any = models.database.execute_sql(
+            # SQLite reads all of a table for `(room_id, n) IN (VALUES …)`.
+            f"SELECT room_id, n, data FROM (VALUES {values}) wanted"  # noqa: S608 - numbers
+            " JOIN event ON room_id = wanted.column1 AND n = wanted.column2"
+        ).fetchall()
+        found |= {(RoomId(room_id), n): data for room_id, n, data in rows}
+    return found
 
 
 def _row(item: Archived) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from quartchat.events import RoomId, UserId
-from quartchat.store import rooms, transaction
+from quartchat.store import seats, transaction
 from quartchat.store.models import Mention, database
 
 COUNTED = 100  # unread mentions of one room, at most: nobody is told more than "99+"
@@ -83,7 +83,7 @@ def unread(user_id: UserId, markers: Mapping[RoomId, int]) -> list[tuple[RoomId,
 def read(user_id: UserId, room_id: RoomId, n: int, messages: int) -> None:
     """Move the account's read marker forward, and forget the mentions up to it."""
     with transaction():
-        rooms.mark_read(user_id, room_id, n, messages)
+        seats.mark_read({(room_id, user_id): (n, messages)})
         Mention.delete().where(
             Mention.account_id == user_id, Mention.room_id == room_id, Mention.n <= n
         ).execute()

@@ -230,13 +230,6 @@ def finish_leave(user_id: UserId, room_id: RoomId, ticket: str) -> None:
     ).execute()
 
 
-def mark_read(user_id: UserId, room_id: RoomId, n: int, messages: int) -> None:
-    """Move the account's read marker forward; never back."""
-    Member.update(read_id=n, read_messages=messages).where(
-        Member.room == room_id, Member.account == user_id, Member.read_id < n
-    ).execute()
-
-
 def _visible(user_id: UserId) -> Any:
     mine = (
         (Member.room == Room.id) & (Member.account == user_id) & (Member.state.in_(roles.PRESENT))
