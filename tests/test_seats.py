@@ -134,3 +134,22 @@ def test_what_changes_is_asked_for_anew_and_nothing_else_is(run: Any, asked: Ask
         assert (asked.together, asked.alone) == ([[ann.id]], [(ann.id, attic)])
 
     run(scenario)
+
+
+def test_of_many_who_come_at_once_each_is_looked_up_with_all_of_their_rooms_in_the_end(
+    run: Any, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "SEATS_AT_ONCE", 2 * MOST)
+
+    async def scenario(sits: Seats, _: Streams) -> None:
+        users = await people("ann", "bob", "cyd", "dan")
+        theirs = [[await room_of(u, f"{u.username} {n}") for n in range(MOST)] for u in users]
+        for number in range(MOST):
+            await asyncio.gather(
+                *(sits.seat(u, r[number]) for u, r in zip(users, theirs, strict=True))
+            )
+        ann, bob, cyd, dan = (user.id for user in users)
+        assert asked.together == [[ann, bob, cyd, dan], [cyd, dan]]
+        assert asked.alone == [(cyd, theirs[2][0]), (dan, theirs[3][0])]
+
+    run(scenario)

@@ -18,11 +18,12 @@ class Seat(NamedTuple):
 
 
 def seats(user_ids: Collection[UserId], limit: int) -> dict[tuple[UserId, RoomId], Seat]:
-    """Return the seats of some accounts in all of their rooms, or `limit` of them."""
+    """Return the seats of some accounts in all of their rooms, or the first `limit` of them."""
     rows: Any = (
         Member.select(Member.account, Member.room, Member.role, Room.archived_at)
         .join(Room)
         .where(Member.account.in_(user_ids), Member.state.in_(roles.PRESENT))
+        .order_by(Member.account)
         .limit(limit)
     )
     kinds: dict[tuple[Role, bool], Seat] = {}  # few, and so thousands of seats cost little
