@@ -106,6 +106,18 @@ class Connection(TCPServer):
         self.idle_task = IdleTimer(self)
         self._held = bytearray()
 
+    async def run(self) -> None:
+        """Serve the connection to its end, and leave no cycle behind.
+
+        What ten thousand closed connections held would wait for the collector, which comes the
+        later the more there is, and meanwhile new ones would need memory of their own.
+        """
+        try:
+            await super().run()
+        finally:
+            for name in ("protocol", "idle_task", "_task_group"):
+                self.__dict__.pop(name, None)
+
     async def protocol_send(self, event: Event) -> None:
         """Write; nearly always there is room, and then there is nothing to wait for."""
         if (
@@ -148,7 +160,8 @@ class Connection(TCPServer):
 
     async def close_idle(self) -> None:
         """End the connection, as Hypercorn does when its idle timer ends."""
-        await self._initiate_server_close()
+        if hasattr(self, "protocol"):  # else it has ended meanwhile
+            await self._initiate_server_close()
 
     async def _read_data(self) -> None:
         await super()._read_data()

@@ -1,6 +1,7 @@
 """Connections between two requests: how long they may wait, and how they end."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import hypercorn.asyncio
 import hypercorn.asyncio.run
 import pytest
+from rolling import until
 
 from quartchat import listener, tcp
 from quartchat.config import Config
@@ -105,3 +107,25 @@ def test_in_the_end_who_has_just_asked_may_ask_again_and_others_are_closed_at_on
             assert not idle._timers
 
     asyncio.run(scenario())
+
+
+def test_a_closed_connection_is_freed_at_once_and_waits_for_no_collector() -> None:
+    def connections() -> int:
+        return sum(isinstance(one, tcp.Connection) for one in gc.get_objects())
+
+    async def scenario() -> None:
+        async with serving(5) as (port, _):
+            many = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            for streams in many:
+                await ask(streams)
+            assert connections() == 20
+            for _, writer in many:
+                writer.close()
+            await until(lambda: connections() == 0)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
