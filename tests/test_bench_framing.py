@@ -152,3 +152,12 @@ def test_a_message_carries_its_mark(writer: int, place: int, late_ns: int) -> No
 def test_nobody_has_had_anything_in_the_beginning() -> None:
     assert Parser(READY, numbered=True).start().tally == Tally()
     assert Parser(READY, numbered=True).start(7).tally.last_id == 7
+
+
+def test_what_comes_after_a_head_is_taken_apart_once_for_all_whose_heads_differ() -> None:
+    parser = Parser(READY, numbered=True)
+    follows = sse(200)
+    for reader in range(50):
+        state, due, *_ = fed(parser, [HEAD % b"" + b"retry: %d\n\n" % (1000 + reader) + follows])
+        assert len(due) == state.tally.messages == 200
+    assert parser.parsed == 50 + 1

@@ -7,6 +7,7 @@ stands for the rest. That is what lets one process check a million deliveries a 
 """
 
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -76,6 +77,7 @@ class Parser:
         self._ready = ready
         self._numbered = numbered  # the server numbers its events 1, 2, 3, …
         self._states: WeakValueDictionary[tuple[object, ...], State] = WeakValueDictionary()
+        self._kept: deque[State] = deque(maxlen=REMEMBERED)
         self.parsed = 0  # pieces that were not known before
 
     def start(self, last_id: int = -1) -> State:
@@ -112,6 +114,7 @@ class Parser:
             if ready >= 0 and ready + 2 < len(rest):
                 cut = len(data) - len(rest) + ready + 2
                 first = self._parse(state, data[:cut])
+                self._kept.append(first.state)  # no reader stays there, but others pass
                 then = self.step(first.state, data[cut:])
                 return Step(data, then.state, then.count, then.due, then.sent, first.reply)
         if mode == "websocket":
