@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,7 +18,8 @@ from quartchat import redis_url
 TIMEOUT_S = 3.0  # one command's bound; redis-py 8's own is 5 s, for blocking reads too
 BATCH = 64  # calls of one pipeline; Redis does nothing else meanwhile
 WAITING = 4096  # calls that wait for a pipeline; past it they fail at once
-GATHER_S = 0.001  # between pipelines, where several calls come at once
+GATHER_S = 0.004  # between pipelines, where calls come in company; or until there are as many
+LATELY = 64  # as the largest of so many pipelines had
 REPLICATE_MS = 1000  # what a replica gets to confirm a batch
 
 
@@ -96,6 +98,8 @@ class Pipelined:
         self._sha = hashlib.sha1(script.encode()).hexdigest()  # noqa: S324 - as EVALSHA wants it
         self._waiting: list[Call] = []
         self._task: asyncio.Task[None] | None = None
+        self._sizes: deque[int] = deque([1], maxlen=LATELY)  # of the last pipelines
+        self._gathered: asyncio.Future[None] | None = None
 
     async def call(self, keys: list[str], args: list[Any]) -> Any:
         """Run the script and return its reply. Raises as a call of its own would."""
@@ -105,6 +109,8 @@ class Pipelined:
         self._waiting.append((keys, args, future))
         if self._task is None:
             self._task = asyncio.create_task(self._send())
+        elif self._gathered is not None and len(self._waiting) >= max(self._sizes):
+            self._end_gathering()
         return await future
 
     async def _send(self) -> None:
@@ -118,7 +124,7 @@ class Pipelined:
                     replies += replies[:1] * len(self._waiting)
                     batch += self._waiting
                     self._waiting.clear()
-                gather = len(batch) > 1  # there is company: let more of it come
+                self._sizes.append(len(batch))
                 for (_, _, future), reply in zip(batch, replies, strict=True):
                     if future.done():  # its caller went away
                         continue
@@ -126,10 +132,25 @@ class Pipelined:
                         future.set_exception(refusal(reply))
                     else:
                         future.set_result(reply)
-                if gather:
-                    await asyncio.sleep(GATHER_S)
+                if len(batch) > 1:  # there is company: let more of it come
+                    await self._gather()
         finally:
             self._task = None
+
+    async def _gather(self) -> None:
+        """Wait for those who came together of late, but not for long."""
+        loop = asyncio.get_running_loop()
+        self._gathered = loop.create_future()
+        timer = loop.call_later(GATHER_S, self._end_gathering)
+        try:
+            await self._gathered
+        finally:
+            timer.cancel()
+            self._gathered = None
+
+    def _end_gathering(self) -> None:
+        if self._gathered is not None and not self._gathered.done():
+            self._gathered.set_result(None)
 
     async def _execute(self, batch: list[Call]) -> list[Any]:
         try:

@@ -55,14 +55,16 @@ if string.sub(data, 1, 1) ~= '{' then
   data = '{"id":' .. n .. data
 end
 redis.call('XADD', KEYS[3], n .. '-0', 't', ARGV[2], 'd', data)
-redis.call('HSET', KEYS[1], 'n', n, 'm', m)
-if ARGV[2] == 'message' then
-  redis.call('HSET', KEYS[1], 'r' .. ARGV[8], n .. ':' .. m) -- who writes has read
-elseif ARGV[2] == 'member.leave' then
-  redis.call('HSET', KEYS[1], 'o' .. ARGV[8], n)
-  redis.call('HDEL', KEYS[1], 'r' .. ARGV[8])
-elseif ARGV[2] == 'member.join' then
-  redis.call('HDEL', KEYS[1], 'o' .. ARGV[8])
+if ARGV[2] == 'message' then -- who writes has read
+  redis.call('HSET', KEYS[1], 'n', n, 'm', m, 'r' .. ARGV[8], n .. ':' .. m)
+else
+  redis.call('HSET', KEYS[1], 'n', n, 'm', m)
+  if ARGV[2] == 'member.leave' then
+    redis.call('HSET', KEYS[1], 'o' .. ARGV[8], n)
+    redis.call('HDEL', KEYS[1], 'r' .. ARGV[8])
+  elseif ARGV[2] == 'member.join' then
+    redis.call('HDEL', KEYS[1], 'o' .. ARGV[8])
+  end
 end
 local more = {}
 if about then

@@ -1,0 +1,96 @@
+"""Calls of one script that share a round trip: who waits for whom, and for how long."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+import harness
+import pytest
+
+from quartchat import engines, redis_client
+from quartchat.redis_client import Pipelined
+
+ECHO = "return ARGV[1]"
+
+
+class Watched(Pipelined):
+    """Notes how many calls each pipeline has."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client, ECHO)
+        self.sizes: list[int] = []
+
+    async def _pipeline(self, batch: list[Any]) -> list[Any]:
+        self.sizes.append(len(batch))
+        return await super()._pipeline(batch)
+
+
+@pytest.fixture
+def run(valkey: harness.Valkey) -> Callable[[Callable[[Watched], Awaitable[None]]], None]:
+    def run(scenario: Callable[[Watched], Awaitable[None]]) -> None:
+        async def inside() -> None:
+            client: Any = engines.connect(valkey.url())
+            try:
+                calls = Watched(client)
+                await calls.call(["{0}"], ["the script is known now"])
+                calls.sizes.clear()
+                await scenario(calls)
+            finally:
+                await client.aclose()
+
+        asyncio.run(inside())
+
+    return run
+
+
+async def talk(calls: Watched, name: str, count: int) -> None:
+    """Call again and again, as soon as the answer is there."""
+    for number in range(count):
+        said = f"{name} {number}"
+        assert await calls.call(["{0}"], [said]) == said.encode()
+
+
+def test_a_lone_caller_waits_for_nobody(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_client, "GATHER_S", 5.0)
+
+    async def scenario(calls: Watched) -> None:
+        async with asyncio.timeout(5):
+            await talk(calls, "ann", 50)
+        assert calls.sizes == [1] * 50
+
+    run(scenario)
+
+
+def test_those_who_call_at_once_go_together_and_on_as_soon_as_all_are_back(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "GATHER_S", 5.0)
+
+    async def scenario(calls: Watched) -> None:
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(talk(calls, name, 50) for name in ("ann", "bob", "cyd")))
+        assert calls.sizes == [3] * 50
+
+    run(scenario)
+
+
+def test_who_stays_away_is_waited_for_but_shortly(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "GATHER_S", 0.2)
+
+    async def scenario(calls: Watched) -> None:
+        ends: list[float] = []
+
+        async def ann() -> None:
+            for _ in range(3):
+                await talk(calls, "ann", 1)
+                ends.append(time.monotonic())
+
+        await asyncio.gather(ann(), talk(calls, "bob", 1))
+        assert calls.sizes == [2, 1, 1]
+        assert [after - before > 0.15 for before, after in pairwise(ends)] == [True, False]
+
+    run(scenario)
