@@ -29,7 +29,7 @@ from quartchat.store import events as archive
 from quartchat.stream import Streams
 
 BATCH = 500  # entries of one commit
-PACE_S = 0.25  # between batches, where events come one after the other
+PACE_S = 0.5  # between batches, where events come one after the other
 CLAIM_EVERY_S = 5.0  # how often a worker looks for what a dead one left
 UNTRIMMED = 10_000  # rooms that wait to be trimmed; past it, one waits for its next event
 RECENT_ROOMS = 1000  # whose end is compared with SQL when Redis comes back

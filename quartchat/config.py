@@ -30,7 +30,7 @@ class Config:
     database_url: str = ""  # never empty once read by `from_environment`
     secret_key: str = ""  # empty: none given
     data_dir: Path = Path("var")
-    web_concurrency: int = 1  # processes
+    web_concurrency: int = 1  # processes that share the socket; each knows how many they are
     bcrypt_rounds: int = 12  # 2**rounds iterations
     rate_limits: bool = True
     streams_per_user: int = 20  # 0: no limit

@@ -10,11 +10,14 @@ import structlog
 
 from quartchat import metrics
 from quartchat.events import NEVER, Position, RoomId
-from quartchat.readers import FeedReader, Reader, RoomReader
+from quartchat.feed_reader import FeedReader
+from quartchat.readers import Reader
 from quartchat.recent import Recent
+from quartchat.room_reader import RoomReader
 
-REST = 4  # after a flush the hub rests so many times as long as that took,
-MAX_REST_S = 0.12  # but no longer than this
+REST = 4  # after a flush the hub rests so many times as long as that took: so flushing takes
+# a fifth of a core, however many processes share it,
+MAX_REST_S = 0.12  # but it rests no longer than this
 YIELD_EVERY = 200  # readers written to before other tasks get a turn
 SHARED_BYTES = 16 << 20  # of one flush's chunks for readers of all rooms; others are made anew
 
@@ -34,12 +37,14 @@ class Flush:
         recent: Recent,
         rooms: Mapping[RoomId, set[RoomReader]],
         readers: Callable[[], list[Reader]],
+        processes: int = 1,
     ) -> None:
         self.dirty: set[RoomId] = set()  # rooms with events since the last flush
         self.news = asyncio.Event()  # set it when there are
         self._recent = recent
         self._rooms = rooms
         self._readers = readers
+        self._rest = REST * processes
         self._feeds: defaultdict[RoomId, set[FeedReader]] = defaultdict(set)
         self._done: tuple[int, Position] = (0, ())  # live readers of feeds have all up to here
         self._writes = 0  # since the last flush
@@ -101,7 +106,7 @@ class Flush:
             took = perf_counter() - started
             metrics.FLUSH.observe(took)
             # Idle, an event leaves at once; loaded, each write carries many.
-            await asyncio.sleep(min(REST * took, MAX_REST_S))
+            await asyncio.sleep(min(self._rest * took, MAX_REST_S))
 
     async def _flush(self) -> None:
         dirty, self.dirty = self.dirty, set()

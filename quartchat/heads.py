@@ -1,15 +1,19 @@
-"""Where the watched rooms stand: by what the feed brings, and once by what Redis says.
+"""Where rooms stand: the watched ones by what the feed brings, and once by what Redis says.
 
 The log's numbers are never below what was asked for, so that whoever reads up to them has
 everything. What was asked for may be ahead of the feed, and so each answer has its place there.
 """
 
 import asyncio
+from collections.abc import Iterable
 
 from quartchat import history
-from quartchat.events import NOBODY, FeedId, RoomId
+from quartchat.events import NOBODY, FeedId, Position, RoomId
+from quartchat.loader import Loader
 from quartchat.recent import Recent
 from quartchat.stream import Streams
+
+ASKED_AT_ONCE = 50  # streams of all rooms that share a call of Redis
 
 
 class Heads:
@@ -21,6 +25,9 @@ class Heads:
         # Rooms whose head Redis was asked for, and the feed's end at that moment.
         self._asked: dict[RoomId, FeedId] = {}
         self._asking: dict[RoomId, asyncio.Task[None]] = {}
+        self._ends: Loader[frozenset[RoomId], tuple[Position, dict[RoomId, int]]] = Loader(
+            self._load, most=ASKED_AT_ONCE
+        )
 
     async def of(self, room_id: RoomId, *, fresh: bool = False) -> int:
         """Return a room's last number. `fresh`: ask again, also if it seems known."""
@@ -40,6 +47,22 @@ class Heads:
     def forget(self, room_id: RoomId) -> None:
         """Forget a room that nobody watches any more."""
         self._asked.pop(room_id, None)
+
+    async def ends(self, room_ids: Iterable[RoomId]) -> tuple[Position, dict[RoomId, int]]:
+        """Return the end of the feed, and any rooms' last numbers then, as Redis says.
+
+        Those who ask at once share a call, whatever their rooms.
+        """
+        found = await self._ends.get(frozenset(room_ids))
+        assert found is not None  # noqa: S101 - `_load` leaves nobody out
+        return found
+
+    async def _load(
+        self, asked: list[frozenset[RoomId]]
+    ) -> dict[frozenset[RoomId], tuple[Position, dict[RoomId, int]]]:
+        everything = list(frozenset[RoomId]().union(*asked))
+        position, heads = await history.heads(self._streams, everything, NOBODY)
+        return {some: (position, {r: heads[r].n for r in sorted(some)}) for some in asked}
 
     async def _ask(self, room_id: RoomId) -> None:
         position, heads = await history.heads(self._streams, [room_id], NOBODY)

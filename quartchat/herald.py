@@ -14,8 +14,10 @@ import structlog
 
 from quartchat import signals
 from quartchat.events import NOBODY, RoomId, UserId
+from quartchat.feed_reader import FeedReader
 from quartchat.flush import REST, in_turns
-from quartchat.readers import FeedReader, Reader, RoomReader
+from quartchat.readers import Reader
+from quartchat.room_reader import RoomReader
 from quartchat.signals import Changes, Marker, Missed, Presence, Signal, Typing
 
 PACE_S = 0.2  # between two rounds of signals, at least; a lone one goes at once

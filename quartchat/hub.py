@@ -11,12 +11,14 @@ import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 
 import msgspec
 import structlog
 
-from quartchat import errors, losses, metrics, redis_client, sse, store, tasks
+from quartchat import errors, losses, metrics, sse, store, tasks
+from quartchat.attendance import Attendance
 from quartchat.beats import Beats
 from quartchat.config import Config
 from quartchat.events import (
@@ -29,17 +31,22 @@ from quartchat.events import (
     UserId,
 )
 from quartchat.feed import Feed
+from quartchat.feed_reader import FeedReader
 from quartchat.flush import Flush, in_turns
 from quartchat.heads import Heads
 from quartchat.herald import Herald
+from quartchat.loader import Loader
 from quartchat.pages import Pages
 from quartchat.presence import Presence
-from quartchat.readers import FeedReader, Reader, RoomReader, notice_frame, removed_frame
+from quartchat.readers import Reader, notice_frame, removed_frame
 from quartchat.recent import Recent
-from quartchat.store import accounts, rooms
+from quartchat.recheck import Recheck
+from quartchat.room_reader import RoomReader
+from quartchat.store import rooms
 from quartchat.stream import Streams
 
 REPLAYS = 4  # pages read at once for readers of all rooms, whom memory cannot serve
+USERS_AT_ONCE = 20  # whose rooms are looked up by one query
 ENDED = 10_000  # sessions remembered as ended, for streams that were just being opened
 
 Allowed = Callable[[], Awaitable[object]]
@@ -57,21 +64,24 @@ class Hub:
         self.turns = tasks.Turns(REPLAYS)
         self._config = config
         self._feed = feed
-        self._users: dict[UserId, set[Reader]] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._rooms: dict[RoomId, set[RoomReader]] = {}
+        self._here = Attendance()
         self._heads = Heads(streams, self.recent)
-        self._flush = Flush(self.recent, self._rooms, self._readers)
-        self._herald = Herald(self._rooms, self._users, self._flush.feeds)
+        self._flush = Flush(
+            self.recent, self._here.rooms, self._here.everybody, config.web_concurrency
+        )
+        self._herald = Herald(self._here.rooms, self._here.users, self._flush.feeds)
+        self._recheck = Recheck(
+            self._here, partial(self.head, fresh=True), self._remove, self._flush.unlive
+        )
         self.presence = Presence(streams, feed)
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._pages = Pages(streams)
+        self._memberships: Loader[UserId, dict[RoomId, int]] = Loader(
+            lambda user_ids: store.run(rooms.memberships, user_ids), most=USERS_AT_ONCE
+        )
         self._beats = Beats(config.heartbeat_s, config.stream_lifetime_s)
         self.draining = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._gaps = 0  # in what this process heard of the feed
-        self._rechecking: asyncio.Task[None] | None = None
         feed.listen(self.publish, self._begin)
         feed.listen_to_signals(self._herald.take, self._herald.missed)
 
@@ -85,15 +95,16 @@ class Hub:
     async def drain(self, grace_s: float) -> None:
         """Refuse new streams, end the open ones, wait for that, but not longer than `grace_s`."""
         self.draining = True
-        for reader in self._readers():
+        for reader in self._here.everybody():
             reader.close(sse.prelude(random.randint(1000, 5000)))  # noqa: S311 - spreads reconnects
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._empty.wait()
+                await self._here.empty()
 
     async def stop(self) -> None:
         """End the hub's own tasks."""
         await tasks.end(*self._tasks)
+        await self._recheck.stop()
         await self.presence.stop()
 
     # -- opening and closing
@@ -117,7 +128,7 @@ class Hub:
     ) -> None:
         if self.draining or not self.recent.position:
             raise errors.Unavailable(retry_after_s=1)
-        mine = self._users.get(reader.user_id, ())
+        mine = self._here.of(reader.user_id)
         if 0 < self._config.streams_per_user <= len(mine):
             raise errors.RateLimited("You have too many open streams.", retry_after_s=5)
         # Attached first, allowed second: a leave or a logout that comes in between is seen.
@@ -136,13 +147,11 @@ class Hub:
             raise errors.Unauthenticated
 
     def _attach(self, reader: Reader) -> None:
-        if reader.user_id not in self._users:
+        if reader.user_id not in self._here.users:
             self.presence.came(reader.user_id)
-        self._users.setdefault(reader.user_id, set()).add(reader)
+        self._here.add(reader)
         self._herald.begin(reader)
-        self._empty.clear()
         if isinstance(reader, RoomReader):
-            self._rooms.setdefault(reader.room_id, set()).add(reader)
             self.recent.watch(reader.room_id, 0)
         self._beats.begin(reader)
         metrics.STREAMS.inc()
@@ -151,20 +160,12 @@ class Hub:
     def detach(self, reader: Reader) -> None:
         """Forget a reader."""
         self._flush.unlive(reader)
-        mine = self._users[reader.user_id]
-        mine.discard(reader)
-        if not mine:
-            del self._users[reader.user_id]
+        self._here.discard(reader)
+        if reader.user_id not in self._here.users:
             self.presence.went(reader.user_id)
-            if not self._users:
-                self._empty.set()
-        if isinstance(reader, RoomReader):
-            here = self._rooms[reader.room_id]
-            here.discard(reader)
-            if not here:
-                del self._rooms[reader.room_id]
-                self.recent.unwatch(reader.room_id)
-                self._heads.forget(reader.room_id)
+        if isinstance(reader, RoomReader) and reader.room_id not in self._here.rooms:
+            self.recent.unwatch(reader.room_id)
+            self._heads.forget(reader.room_id)
         self._beats.discard(reader)
         metrics.STREAMS.dec()
 
@@ -185,7 +186,11 @@ class Hub:
 
     async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
         """Return a user's rooms, each with the number of the event of the joining."""
-        return await store.run(rooms.memberships, user_id)
+        return await self._memberships.get(user_id) or {}
+
+    async def ends(self, room_ids: Iterable[RoomId]) -> tuple[Position, dict[RoomId, int]]:
+        """Return the end of the feed, and rooms' last numbers then."""
+        return await self._heads.ends(room_ids)
 
     async def reached(self, position: Position) -> None:
         """Wait until the log has everything up to a position. Raises TimeoutError."""
@@ -210,49 +215,10 @@ class Hub:
         """Start from a position; what lies before it may have been missed."""
         self._flush.begin(position)
         self._pages.clear()
-        self._gaps += 1
-        if self._users and (self._rechecking is None or self._rechecking.done()):
-            self._rechecking = self._spawn(self._recheck())
-
-    async def _recheck(self) -> None:
-        """Find out what every reader missed, again where there was another gap meanwhile.
-
-        A reader of all rooms asks by itself for what its rooms are now, before it reads on.
-        """
-        tries, checked = 0, 0
-        while checked != self._gaps:
-            gaps = self._gaps
-            try:
-                await self._check_readers()
-                checked = gaps
-            except (*redis_client.AWAY, *store.AWAY) as error:
-                tries += 1
-                log.warning("recheck_unavailable", error=str(error))
-                await tasks.back_off(tries)
-
-    async def _check_readers(self) -> None:
-        """Look for what every reader may have missed: events, its session's end, its removal."""
-        for room_id in list(self._rooms):
-            await self.head(room_id, fresh=True)
-        hashes = list({reader.session for reader in self._readers()})
-        good: set[str] = set()
-        for start in range(0, len(hashes), 500):
-            good |= await store.run(accounts.live_sessions, hashes[start : start + 500])
-        await self._recheck_rooms()
-        for reader in self._readers():
-            if reader.session in hashes and reader.session not in good:
-                reader.close(notice_frame("session.revoked", {}))
-            self._flush.unlive(reader)
-
-    async def _recheck_rooms(self) -> None:
-        for user_id in {reader.user_id for here in self._rooms.values() for reader in here}:
-            joined = await store.run(rooms.memberships, user_id)
-            for reader in list(self._users.get(user_id, ())):
-                if isinstance(reader, RoomReader) and reader.room_id not in joined:
-                    self._remove(reader, reader.room_id)
+        self._recheck.begin()
 
     def _control(self, control: Control) -> None:
-        mine = self._users.get(control.user_id, ())
+        mine = self._here.of(control.user_id)
         if control.kind == "session" and control.session is not None:
             self._end_session(control.session, mine)
         elif control.kind == "room" and control.room_id is not None:
@@ -267,7 +233,7 @@ class Hub:
                 reader.notify(frame)
         elif control.kind == "lost":
             self._pages.clear()
-            losses.tell(control, self.recent, self._rooms, self._readers())
+            losses.tell(control, self.recent, self._here.rooms, self._here.everybody())
 
     def _end_session(self, session: str, mine: Iterable[Reader]) -> None:
         self._ended[session] = None
@@ -279,7 +245,7 @@ class Hub:
 
     def _gone(self, room_id: RoomId) -> None:
         """Take a removed room from every stream."""
-        for reader in self._readers():
+        for reader in self._here.everybody():
             if isinstance(reader, FeedReader) and room_id not in reader.joined:
                 reader.change(room_id, None)  # it may be asking SQL for its rooms
             else:
@@ -287,9 +253,9 @@ class Hub:
 
     def _member(self, event: Event) -> None:
         user_id = _decode_member(event.data).user.id
-        if event.type == "member.join" and user_id in self._users:
+        if event.type == "member.join" and user_id in self._here.users:
             self.presence.joined(user_id, event.room_id)
-        for reader in list(self._users.get(user_id, ())):
+        for reader in self._here.of(user_id):
             if event.type == "member.join":
                 self._add(reader, event.room_id, event.n)
             else:
@@ -318,16 +284,13 @@ class Hub:
             await in_turns(self._beats.due(), self._beat, live=False)
 
     def _beat(self, reader: Reader) -> None:
-        if reader not in self._users.get(reader.user_id, ()):
+        if reader not in self._here.users.get(reader.user_id, ()):
             return  # it went away while others were written to
         if monotonic() >= reader.ends:
             reader.close()
         elif reader.is_live:
             reader.write(sse.HEARTBEAT)
         self._beats.schedule(reader)
-
-    def _readers(self) -> list[Reader]:
-        return [reader for mine in self._users.values() for reader in mine]
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)

@@ -7,8 +7,10 @@ if nothing had happened: its reader would take the new events for old ones.
 from collections.abc import Iterable, Mapping
 
 from quartchat.events import Control, RoomId
-from quartchat.readers import FeedReader, Reader, RoomReader, reset_frame
+from quartchat.feed_reader import FeedReader
+from quartchat.readers import Reader, reset_frame
 from quartchat.recent import Recent
+from quartchat.room_reader import RoomReader
 
 REASON = "lost"
 

@@ -1,20 +1,21 @@
-"""Open streams: where each stands, and how it catches up with the log.
+"""Open streams: how one is written to, live by its hub and else by its own task.
 
-A reader knows its hub only as the log and the two calls below; the hub knows its readers.
+A reader knows its hub only as its home, which is declared here; the hub knows its readers.
+What a reader reads is for `room_reader` and `feed_reader`.
 """
 
 import asyncio
 import random
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
 import structlog
 
-from quartchat import events, exchange, history, metrics, redis_client, sse, store, tasks
+from quartchat import exchange, metrics, redis_client, sse, store, tasks
 from quartchat.events import FeedId, Position, RoomId, UserId
 from quartchat.outlet import Outlet, Send, StalledError
-from quartchat.recent import Recent, feed_frame, fitting
-from quartchat.records import Head
+from quartchat.recent import Recent
 from quartchat.stream import Streams
 
 RETRY_MS = (1000, 5000)  # each reader comes back after a time of its own
@@ -48,6 +49,9 @@ class Home(Protocol):
 
     async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
         """Return a user's rooms, each with the number of the event of the joining."""
+
+    async def ends(self, room_ids: Iterable[RoomId]) -> tuple[Position, dict[RoomId, int]]:
+        """Return the end of the feed, and rooms' last numbers then."""
 
     async def reached(self, position: Position) -> None:
         """Wait until the log has everything up to a position. Raises TimeoutError."""
@@ -166,194 +170,6 @@ class Reader:
     async def _catch_up(self, out: Outlet) -> None:
         """Write all that the reader has not had; return without a pause after the last look."""
         raise NotImplementedError
-
-
-class RoomReader(Reader):
-    """A stream of one room; its cursor is an event number."""
-
-    __slots__ = ("_ahead", "_first", "cursor", "room_id")
-
-    def __init__(self, home: Home, session: str, user_id: UserId, room_id: RoomId) -> None:
-        super().__init__(home, session, user_id)
-        self.room_id = room_id
-        self.cursor = 0
-        # Where it stood before it went on by what Redis said when the feed's end was there.
-        self._ahead: tuple[tuple[FeedId, int], ...] = ()
-        self._first = b""
-
-    def stood(self, feed: FeedId) -> int:
-        """Return the last number that it may have had before that place of the feed."""
-        return next((n for asked, n in self._ahead if asked >= feed), self.cursor)
-
-    async def prepare(self, cursor: str | None) -> None:
-        """Take the place that the client asks for; without one, the head."""
-        head, since = await self._home.head(self.room_id)
-        self.cursor, reason = head, None
-        if cursor is not None:
-            asked = events.parse_number(cursor)
-            if asked is not None and asked > head:  # another process may be a moment ahead
-                head, since = await self._home.head(self.room_id, fresh=True)
-            if asked is None:
-                reason = "malformed"
-            elif asked > head:
-                self.cursor, reason = head, "ahead"
-            else:
-                self.cursor = asked
-        self._ahead = ((since, 0),)  # its cursor was compared with the room
-        ready = {"room_id": self.room_id, "last_id": head}
-        self._first = sse.frame("ready", _encode(ready))
-        if reason is not None:
-            self._first += reset_frame(self.room_id, head, reason)
-
-    def _opening(self) -> bytes:
-        first, self._first = self._first, b""
-        return first
-
-    async def _catch_up(self, out: Outlet) -> None:
-        recent = self._home.recent
-        while not self.closing and self.cursor < recent.heads[self.room_id]:
-            chunk = recent.room_chunk(self.room_id, self.cursor)
-            # A chunk of nothing: a page, or Redis asked for the head, was ahead of the feed.
-            if chunk is None or chunk[0] == self.cursor:
-                chunk = await self._page()
-            if chunk is not None:
-                self.cursor = chunk[0]
-                await out.put(chunk[1])
-
-    async def _page(self) -> tuple[int, bytes] | None:
-        """Return (number reached, frames) of what follows its cursor, not beyond the head."""
-        asked, page = await self._home.page(self.room_id, self.cursor)
-        head = self._home.recent.heads[self.room_id]
-        if head <= self.cursor:
-            return None  # what was there is lost: `losses` says to whom
-        page = [item for item in page if item[0] <= head]
-        if not page:  # known to exist, and nowhere to be found: the client must hear of it
-            log.error("events_lost", room=self.room_id, after=self.cursor, head=head)
-            return head, reset_frame(self.room_id, head, "lost")
-        heard = self._home.recent.position[self._home.streams.partition(self.room_id)]
-        self._ahead = tuple(step for step in self._ahead if step[0] > heard)
-        if asked > max(heard, *(feed for feed, _ in self._ahead), 0):
-            self._ahead += ((asked, self.cursor),)
-        page = page[: fitting(len(frame) for _, frame in page)]
-        return page[-1][0], b"".join(frame for _, frame in page)
-
-
-class FeedReader(Reader):
-    """A stream of all rooms of a user; its cursor is a position of the feed."""
-
-    __slots__ = ("_begun", "_changes", "_first", "joined", "position")
-
-    def __init__(self, home: Home, session: str, user_id: UserId) -> None:
-        super().__init__(home, session, user_id)
-        self.joined: dict[RoomId, int] = {}
-        self.position: Position = ()  # it has all of its rooms' events up to here
-        self._changes: dict[RoomId, int | None] | None = {}  # while `joined` is loading
-        self._begun = 0  # the log's beginning that `joined` was loaded after
-        self._first = b""
-
-    def change(self, room_id: RoomId, joined_n: int | None) -> None:
-        """Add a room, from an event on, or with None remove it."""
-        if self._changes is not None:
-            self._changes[room_id] = joined_n
-        elif joined_n is None:
-            self.joined.pop(room_id, None)
-        else:
-            self.joined[room_id] = joined_n
-
-    async def prepare(self, cursor: str | None) -> None:
-        """Take the place that the client asks for; without one, the end of the feed."""
-        await self._load()
-        now, heads = await self._heads()
-        self.position, reason = now, None
-        if cursor is not None:
-            asked = events.parse_cursor(cursor, len(now))
-            if asked is None:
-                reason = "malformed"
-            elif not events.reached(asked, now):
-                reason = "ahead"
-            else:
-                self.position = asked
-        ready = {
-            "cursor": events.cursor(self.position),
-            "rooms": [{"id": room_id, "last_id": head.n} for room_id, head in heads.items()],
-        }
-        self._first = sse.frame("ready", _encode(ready))
-        if reason is not None:
-            self._first += reset_frame(None, None, reason)
-
-    async def _load(self) -> None:
-        """Learn which rooms are the user's; what the feed says meanwhile counts too."""
-        self._begun, self._changes = self._home.recent.begun, self._changes or {}
-        self.joined = await self._home.memberships(self.user_id)
-        changes, self._changes = self._changes, None
-        for room_id, joined_n in changes.items():
-            self.change(room_id, joined_n)
-
-    async def _reload(self) -> None:
-        """Learn it anew: what this process did not hear may be a joining or a leaving."""
-        before = set(self.joined)
-        await self._load()
-        if events.NEVER in self.joined.values():
-            await self._heads()
-        for room_id in before - set(self.joined):
-            self.notify(removed_frame(room_id))
-
-    async def _heads(self) -> tuple[Position, dict[RoomId, Head]]:
-        """Return the end of the feed, and where the reader's rooms stand."""
-        now, heads = await history.heads(self._home.streams, list(self.joined), self.user_id)
-        for room_id, joined_n in self.joined.items():
-            if joined_n == events.NEVER:  # joining at this moment: it is in from now on
-                self.joined[room_id] = heads[room_id].n
-        return now, heads
-
-    def _opening(self) -> bytes:
-        first, self._first = self._first, b""
-        return first
-
-    async def _catch_up(self, out: Outlet) -> None:
-        recent = self._home.recent
-        while not self.closing:
-            if self._begun != recent.begun:
-                await self._reload()
-            elif not recent.covers(self.position):
-                await self._replay(out)
-            elif not events.reached(self.position, recent.position):
-                await self._home.reached(self.position)  # of another process, a moment ahead
-            else:
-                self.position, frames = recent.feed_after(self.position, self.joined)
-                if not frames:
-                    self.seq = recent.seq
-                    return
-                await out.put(frames)
-
-    async def _replay(self, out: Outlet) -> None:
-        """Write what is no more in memory: partition by partition, each in its order."""
-        for partition, end in enumerate(self._home.recent.position):
-            while self.position[partition] < end:
-                frames = await self._old_chunk(partition, end)
-                if frames:
-                    await out.put(frames)
-                if self.closing:
-                    return
-
-    async def _old_chunk(self, partition: int, end: FeedId) -> bytes:
-        """Return frames of a page of the feed, and move on to where it ends."""
-        async with self._home.turns:
-            reached, found = await history.feed_page(
-                self._home.streams, self.joined, partition, self.position[partition], end
-            )
-        frames = [feed_frame(event, self._at(partition, event.feed)) for event in found]
-        self.position = self._at(partition, reached)
-        metrics.RESUMED.labels("feed").inc()
-        return b"".join(frames)
-
-    def delivered(self, position: Position) -> None:
-        """Note that all of its rooms' events up to `position` went out while it was live."""
-        if events.reached(self.position, position):
-            self.position = position
-
-    def _at(self, partition: int, feed: FeedId) -> Position:
-        return (*self.position[:partition], feed, *self.position[partition + 1 :])
 
 
 def reset_frame(room_id: RoomId | None, last_id: int | None, reason: str) -> bytes:

@@ -80,7 +80,7 @@ def _find(
     author_id = None if author is None else search.author(author)
     if author is not None and author_id is None:
         return [], {}
-    searched = list(rooms.memberships(user_id)) if room_id is None else [room_id]
+    searched = list(rooms.memberships([user_id])[user_id]) if room_id is None else [room_id]
     found = search.find(Query(phrases, searched, author_id), below, limit)
     return found, archive.messages([each.key for each in found])
 

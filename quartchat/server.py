@@ -130,7 +130,7 @@ def children(
     listener: socket.socket, config: Config, environ: Mapping[str, str], metrics: str | None
 ) -> list[Program]:
     """Return the web processes that share one listening socket."""
-    environ = {**environ, "WEB_CONCURRENCY": "1"}
+    environ = dict(environ)
     if metrics is not None:
         environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
     fd = listener.fileno()

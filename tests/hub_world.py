@@ -106,10 +106,10 @@ class World:
         self._gone: list[Connection] = []  # whose client has left, noticed or not
 
     async def begin(self) -> None:
-        self.ann, bob = [await self._account(name) for name in ("ann", "bob")]
+        self.ann, self.bob = [await self._account(name) for name in ("ann", "bob")]
         self.log.ann = self.ann.id
         self._known = list(await self.streams.position())
-        for owner in (self.ann, self.ann, bob):
+        for owner in (self.ann, self.ann, self.bob):
             name = f"room {next(numbers)}"
             room_id = (await store.run(rooms.add_room, owner.id, name, "", "public")).id
             await self.streams.seed(room_id, 0, 0)
@@ -141,7 +141,7 @@ class World:
 
     async def _say(self, room_id: RoomId, size: int) -> None:
         rest = b',"room_id":%d,"body":"%s"}' % (room_id, b"x" * size)
-        draft = Draft(room_id, self.ann.id, "message", rest, stream.random_key(), "")
+        draft = Draft(room_id, self.bob.id, "message", rest, stream.random_key(), "")
         assert (await self.streams.append(draft)).outcome == "new"
 
     async def _move(self) -> None:
@@ -197,7 +197,7 @@ class World:
         if client in self.open:
             self.open[client].reader.ends = 0
             self.open[client].may_end = True
-        for reader in self.hub._readers():
+        for reader in self.hub._here.everybody():
             self.hub._beats.discard(reader)
             self.hub._beat(reader)
 
@@ -279,7 +279,7 @@ class World:
         _, left = await asyncio.wait(tasks, timeout=LET_GO_S) if tasks else ((), ())
         assert not left
         heads = self.hub._heads
-        assert not any((self.hub._users, self.hub._rooms, heads._asked, heads._asking))
+        assert not any((self.hub._here.users, self.hub._here.rooms, heads._asked, heads._asking))
         assert not any((self.hub._flush._feeds, self.hub.recent.heads))
 
     async def stop(self) -> None:

@@ -11,9 +11,11 @@ import pytest
 from quartchat import herald as heralds
 from quartchat import signals
 from quartchat.events import RoomId, UserId
+from quartchat.feed_reader import FeedReader
 from quartchat.herald import Herald
 from quartchat.outlet import Outlet
-from quartchat.readers import FeedReader, Reader, RoomReader
+from quartchat.readers import Reader
+from quartchat.room_reader import RoomReader
 from quartchat.signals import Change, Marker, Signal, Typing
 
 LOBBY, ATTIC = RoomId(1), RoomId(2)

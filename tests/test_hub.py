@@ -1,8 +1,9 @@
 """The hub from inside: what no client can bring about at will, such as a gap in the feed."""
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +15,7 @@ from quartchat import store
 from quartchat.config import Config
 from quartchat.events import NOBODY, Control, Event, FeedId, RoomId, UserId
 from quartchat.feed import Feed
+from quartchat.feed_reader import FeedReader
 from quartchat.hub import Hub
 from quartchat.store import accounts, rooms
 from quartchat.store import events as archive
@@ -40,6 +42,11 @@ class Listener:
     @property
     def ids(self) -> list[int]:
         return [int(n) for n in re.findall(rb'data: {"id":(\d+)}', self.sent)]
+
+
+def ready(reader: FeedReader) -> Any:
+    """What a stream begins with."""
+    return json.loads(re.search(rb"event: ready\ndata: (.*)", reader._opening())[1])  # type: ignore[index]
 
 
 @asynccontextmanager
@@ -187,3 +194,45 @@ def test_who_is_ahead_of_the_feed_when_redis_restarts_is_reset_only_if_it_had_wh
     assert (b"event: reset" in sent) == told
     if not told:
         assert ids == [1, 2, 3, 4]
+
+
+def test_a_crowd_that_opens_streams_of_all_rooms_shares_its_look_ups(
+    valkey: harness.Valkey, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(redis_url=valkey.url(), database_url=database)
+    queries: list[int] = []
+    memberships = rooms.memberships
+
+    def counted(user_ids: Collection[UserId]) -> dict[UserId, dict[RoomId, int]]:
+        queries.append(len(user_ids))
+        return memberships(user_ids)
+
+    async def scenario() -> list[Any]:
+        async with hub_of(config) as (hub, streams, ann):
+            calls = []
+            snapshot = streams.snapshot
+
+            async def asked(room_ids: Sequence[RoomId], user_id: UserId) -> Any:
+                calls.append(set(room_ids))
+                return await snapshot(room_ids, user_id)
+
+            monkeypatch.setattr(streams, "snapshot", asked)
+            people, attics = [ann], {ann: LOBBY}
+            for number in range(119):
+                bob = await store.run(accounts.add_account, f"bob{number}", "Bob", "x")
+                attic = await store.run(rooms.add_room, bob.id, f"attic {number}", "", "public")
+                await streams.seed(attic.id, 0, 0)
+                people.append(bob.id)
+                attics[bob.id] = attic.id
+            monkeypatch.setattr(rooms, "memberships", counted)
+            opened = await asyncio.gather(*(hub.open_feed("session", who, None) for who in people))
+            assert [set(reader.joined) for reader in opened] == [{attics[who]} for who in people]
+            for reader in opened:
+                assert [room["id"] for room in ready(reader)["rooms"]] == list(reader.joined)
+                reader.abandon()
+            return calls
+
+    calls = asyncio.run(scenario())
+    assert queries == [20] * 6  # `hub.USERS_AT_ONCE`
+    assert sum(map(len, calls)) == 120
+    assert len(calls) <= 12

@@ -39,7 +39,9 @@ FLOORS = """
     clearing
     pages heads readers auth cookies chat archive presence
     people members invitations settings edits awareness search
-    beats flush losses
+    room_reader feed_reader
+    attendance beats flush losses
+    recheck
     herald
     hub
     routes.http

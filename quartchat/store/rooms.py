@@ -104,15 +104,18 @@ def peers(user_id: UserId, room_ids: Collection[RoomId]) -> dict[RoomId, User]:
     return {row.room_id: accounts.user(row.account) for row in rows}
 
 
-def memberships(user_id: UserId) -> dict[RoomId, int]:
-    """Return the account's rooms, each with the number of the event of its joining.
+def memberships(user_ids: Collection[UserId]) -> dict[UserId, dict[RoomId, int]]:
+    """Return the rooms of some accounts, each with the number of the event of the joining.
 
     That is `NEVER` where the joining is not on the room's log yet, or only just.
     """
-    rows: Any = Member.select(Member.room, Member.joined_n, Member.state).where(
-        Member.account == user_id, Member.state.in_(roles.PRESENT)
+    found: dict[UserId, dict[RoomId, int]] = {user_id: {} for user_id in user_ids}
+    rows: Any = Member.select(Member.account, Member.room, Member.joined_n, Member.state).where(
+        Member.account.in_(list(found)), Member.state.in_(roles.PRESENT)
     )
-    return {room: n if state == "joined" else NEVER for room, n, state in rows.tuples()}
+    for user_id, room_id, n, state in rows.tuples():
+        found[user_id][room_id] = n if state == "joined" else NEVER
+    return found
 
 
 def members(room_id: RoomId, after: UserId, limit: int) -> list[tuple[User, Role]]:
