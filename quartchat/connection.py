@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _ABSOLUTE = re.compile(r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?(?P<path>/.*)?$", re.IGNORECASE)
 
 RESPONSE_S = 60  # what a client may take for a response, streams excepted
+HEADS = 64  # of streams, that are encoded once
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -185,7 +186,7 @@ _HANDLER = (
 )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(HEADS)
 def _encoded(headers: tuple[tuple[str, str], ...]) -> RawHeaders:
     """Encode headers once for all streams: Hypercorn keeps them while the response lasts."""
     return encode_headers(Headers(headers))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BODILESS = {204, 304}  # RFC 9110, 6.4.1
+CHUNKS = 8  # that are kept framed: one flush has few, each for many readers
 
 
 class Exchange:
@@ -208,7 +209,7 @@ def lane(send: Any) -> Exchange | None:
     return exchange
 
 
-@lru_cache(maxsize=8)  # one flush has few chunks, each for many readers
+@lru_cache(CHUNKS)
 def _chunk(chunk: bytes) -> bytes:
     """Frame a chunk (RFC 9112, 7.1)."""
     return b"%x\r\n%b\r\n" % (len(chunk), chunk)

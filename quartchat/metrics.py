@@ -4,6 +4,8 @@ from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
+KINDS = 1024  # of requests: routes, methods and statuses are few
+
 STREAMS = Gauge("quartchat_streams", "Open event streams", multiprocess_mode="livesum")
 CONNECTS = Counter("quartchat_stream_connects", "Streams opened; ten times the usual is a storm")
 DELIVERED = Counter("quartchat_delivered_bytes", "Bytes written to streams")
@@ -39,7 +41,7 @@ CLASHES = Counter(
 )
 
 
-@lru_cache(maxsize=1024)  # routes, methods and statuses are few
+@lru_cache(KINDS)
 def request(method: str, route: str, status: int) -> Histogram:
     """Return what `REQUESTS` counts for one kind of request: looked up once."""
     return REQUESTS.labels(method, route, status)

@@ -20,12 +20,16 @@ from test_hub import LOBBY, Listener, event, hub_of, put
 from quartchat import (
     acks,
     archive,
+    connection,
+    edits,
     errors,
+    exchange,
     flush,
     herald,
     http_heads,
     hub,
     listener,
+    metrics,
     pages,
     presence,
     readers,
@@ -39,6 +43,7 @@ from quartchat import (
 from quartchat import auth as authentication
 from quartchat.acks import Acks
 from quartchat.auth import Auth
+from quartchat.chat import Chat
 from quartchat.cluster import Cluster, Routed
 from quartchat.config import Config
 from quartchat.events import Control, Event, FeedId, RoomId, User, UserId
@@ -679,6 +684,39 @@ def test_heads_are_remembered_but_not_all() -> None:
     filler = b"x" * http_heads.REMEMBERED_BYTES
     assert http_heads.plain(b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % filler)
     assert http_heads._remembered.cache_info() == before
+
+
+def test_what_is_encoded_once_for_many_is_kept_for_few() -> None:
+    for number in range(2 * exchange.CHUNKS):
+        assert exchange._chunk(b"%d" % number)
+    for number in range(2 * connection.HEADS):
+        assert connection._encoded((("X-Number", str(number)),))
+    for number in range(2 * metrics.KINDS):
+        metrics.request("GET", "/", number)
+    assert exchange._chunk.cache_info().currsize == exchange.CHUNKS
+    assert connection._encoded.cache_info().currsize == connection.HEADS
+    assert metrics.request.cache_info().currsize == metrics.KINDS
+    metrics.REQUESTS.clear()
+    metrics.request.cache_clear()
+
+
+def test_who_changes_a_message_waits_for_others_but_not_for_ever(
+    config: Config, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edits, "WAIT_S", 0.05)
+    monkeypatch.setattr(edits, "LOCKS", 1)
+
+    async def scenario() -> None:
+        async with streams_of(config) as streams:
+            changes = edits.Edits(Chat(config, streams, Feed(streams)), streams)
+            asked = edits.Asked(User(UserId(1), "ann", "Ann", ""), LOBBY, 1, lambda _: None)
+            async with changes._locks[0]:
+                with pytest.raises(TimeoutError):
+                    await changes._change(asked)
+            with pytest.raises(errors.NotFound):  # it is its turn: there is no such message
+                await changes._change(asked)
+
+    run(scenario())
 
 
 def test_connections_that_nobody_takes_are_so_many_and_no_more(
