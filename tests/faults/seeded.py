@@ -70,7 +70,7 @@ BUGS = (
     ),
     Bug(
         "a reader resumes one event too late",
-        "quartchat/readers.py",
+        "quartchat/room_reader.py",
         "                self.cursor = asked\n",
         "                self.cursor = min(asked + 1, head)\n",
         MISSED,
@@ -80,7 +80,7 @@ BUGS = (
         "quartchat/readers.py",
         "                    await out.finish()\n",
         "                    await out.finish()\n"
-        "                    if isinstance(self, RoomReader):\n"
+        "                    if hasattr(self, 'room_id'):\n"
         "                        self.cursor = self._home.recent.heads[self.room_id]\n",
         MISSED,
     ),
@@ -94,7 +94,7 @@ BUGS = (
     ),
     Bug(
         "a reader of all rooms skips what is no more in memory",
-        "quartchat/readers.py",
+        "quartchat/feed_reader.py",
         "                await self._replay(out)\n",
         "                self.position = recent.position\n",
         MISSED,
