@@ -32,6 +32,10 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.http.close()
 
+    def let_go(self) -> None:
+        """Close the connections; a request after that makes a new one."""
+        self.http._transport.close()  # the client's own close() would be for good
+
     @property
     def cookies(self) -> str:
         """For a client of another kind: the Cookie header's value."""

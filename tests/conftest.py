@@ -55,10 +55,16 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown() -> Generator[None, None, None]:
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
     yield
     for lender in clusters:
         lender.take_back()
+    # What a module's fixtures hold is closed with its last test, what a test opened with itself.
+    is_last = nextitem is None or nextitem.path != item.path
+    for server in harness.Server.everyone:
+        server.let_go(for_good=is_last)
 
 
 @pytest.fixture(scope="session")

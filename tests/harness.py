@@ -19,7 +19,7 @@ import sys
 import time
 from binascii import crc32
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import unquote
@@ -36,6 +36,7 @@ __all__ = ["WAIT_S", "Client", "Stream"]  # for the tests, as if they were here
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse"
+PROBE_S = 0.1  # of a core's time, to see how long the machine takes for it
 PARTITIONS = "16"  # of servers on a cluster, so that they lie on all of its nodes
 postgres: Postgres | None = None  # set by `--database postgres`, for all servers
 DEFAULTS = {
@@ -65,6 +66,19 @@ def eventually(check: Any, within_s: float = WAIT_S) -> Any:
         assert time.monotonic() < deadline, f"still not so after {within_s} s"
         time.sleep(0.02)
     return result
+
+
+def alone_s(since: float) -> float:
+    """Seconds since then, as many as there were if the machine had nothing else to do.
+
+    A promise of seconds is one of a machine that is free. How free this one is, is measured
+    when what was waited for is over: what we make it do would else excuse us.
+    """
+    passed = time.monotonic() - since
+    began, used = time.monotonic(), time.thread_time()
+    while time.thread_time() - used < PROBE_S:
+        pass
+    return passed * min(PROBE_S / (time.monotonic() - began), 1)
 
 
 def new_database(file: Path, *, migrated: bool = False) -> str:
@@ -232,7 +246,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.web = self._process("web")
         self.worker = self._process("worker")
-        self._clients = ExitStack()
+        self._clients: list[Client] = []
         self._numbers = itertools.count(1)
 
     def _process(self, command: str) -> Process:
@@ -254,7 +268,7 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        self._clients.close()
+        self.let_go(for_good=True)
         for process in (self.web, self.worker):
             if process.running:
                 process.terminate()
@@ -280,9 +294,11 @@ class Server:
             shutil.copy(file, template)
 
     def _migrate_postgres(self, postgres: Postgres) -> None:
-        if not postgres.has_template:
+        ours = postgres.holds(self.database_url)  # or a test's own PostgreSQL does
+        if not ours or not postgres.has_template:
             migrate = self._process("migrate").start()
             assert migrate.wait() == 0, migrate.output()
+        if ours:
             postgres.remember(self.database_url)
 
     def is_ready(self) -> bool:
@@ -306,7 +322,18 @@ class Server:
 
     def client(self, **options: Any) -> "Client":
         """Nobody yet: a client that has not signed in."""
-        return self._clients.enter_context(Client(self.url, **options))
+        client = Client(self.url, **options)
+        self._clients.append(client)
+        return client
+
+    def let_go(self, *, for_good: bool) -> None:
+        """Close the connections of all clients; not `for_good`: they make new ones if they ask."""
+        for client in self._clients:
+            client.let_go()
+        if for_good:
+            for client in self._clients:
+                client.http.close()
+            self._clients.clear()
 
     def user(self, name: str = "ann", **fields: str) -> "Client":
         """A new user, signed in; the name gets a number, so that tests do not meet."""

@@ -58,8 +58,8 @@ def test_a_closed_account_is_gone_on_every_process_within_a_second(server: Serve
             assert (answer.status_code, answer.content) == (204, b"")
             for stream in (one, two):
                 assert stream.next_event().event == "session.revoked"
-                assert stream.ended(1)
-            assert time.monotonic() - started < 1
+                assert stream.ended()
+            assert harness.alone_s(started) < 1
             assert told.next("member.leave")["user"] == anonymous(bob)
         for who in (bob, *copies):
             assert refusal(who.get("/api/me")) == (401, "unauthenticated")
@@ -95,8 +95,7 @@ def test_the_messages_stay_without_the_name(server: Server) -> None:
         harness.eventually(
             lambda each=each, expected=expected: (
                 ann.get(path(each, "/messages")).json()["messages"] == expected
-            ),
-            within_s=8,
+            )
         )
         one = ann.get(path(each, f"/messages/{messages[0]['id']}")).json()
         assert one == expected[0]
@@ -108,7 +107,7 @@ def test_the_messages_stay_without_the_name(server: Server) -> None:
             )
             return any(bob.name in data or "Robert" in data for (data,) in rows)
 
-        harness.eventually(lambda: not named(), within_s=8)
+        harness.eventually(lambda: not named())
     assert ann.say(room, "on we go")["id"] == ann.get(path(room)).json()["last_id"]
     with ann.stream(path(room, "/events"), last_event_id=0) as events:
         numbers = [events.next()["id"] if n else events.next("ready")["room_id"] for n in range(4)]
@@ -159,7 +158,7 @@ def test_a_direct_room_stays_with_the_other_one_to_be_read(server: Server) -> No
     assert close(bob).status_code == 204
     now = ann.get(path(room)).json()
     assert (now["peer"], now["archived"], now["member_count"]) == (anonymous(bob), True, 2)
-    harness.eventually(lambda: authors(ann, room) == [anonymous(bob)], within_s=8)
+    harness.eventually(lambda: authors(ann, room) == [anonymous(bob)])
     assert refusal(ann.post(path(room, "/messages"), {"body": "?"})) == (403, "room_archived")
     again = ann.post("/api/chat/direct", {"user_id": bob.me["id"]})
     assert (again.status_code, again.json()["id"]) == (200, room["id"])
@@ -190,6 +189,4 @@ def test_who_joins_while_the_account_is_closed_is_in_no_room(server: Server) -> 
         assert pool.submit(close, bob).result().status_code == 204
         assert {each.result().status_code for each in joining} <= {200, 401}
     for room in rooms:
-        harness.eventually(
-            lambda room=room: ann.get(path(room)).json()["member_count"] == 1, within_s=8
-        )
+        harness.eventually(lambda room=room: ann.get(path(room)).json()["member_count"] == 1)

@@ -156,7 +156,7 @@ def test_the_second_start_serves_within_three_seconds(up: Up) -> None:
         began = time.monotonic()
         up.start()
         up.client().http.close()
-        return time.monotonic() - began
+        return harness.alone_s(began)
 
     # The best of three: what else the machine does meanwhile is not ours.
     assert min(restart_s() for _ in range(3)) < SECOND_START_S

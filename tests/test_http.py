@@ -325,8 +325,10 @@ def test_head_answers_as_get_does_without_a_body(server: Server) -> None:
 
 
 def test_head_on_a_stream_returns_at_once_and_keeps_nothing_open(server: Server) -> None:
+    anybody = server.client()
+
     def streams() -> float:
-        text = server.client().get("/metrics").text
+        text = anybody.get("/metrics").text
         return float(re.search(r"^quartchat_streams(?:{[^}]*})? (\S+)$", text, re.MULTILINE)[1])
 
     ann = server.user("ann")

@@ -155,9 +155,9 @@ def test_a_kick_ends_the_streams_of_the_room_on_every_process_within_a_second(
             answer = kick(ann, room, bob)
             assert (answer.status_code, answer.content) == (204, b"")
             assert ending.next("room.removed") == {"room_id": room["id"]}
-            assert ending.ended(1)
+            assert ending.ended()
             assert staying.next("room.removed") == {"room_id": room["id"]}
-            assert time.monotonic() - started < 1
+            assert harness.alone_s(started) < 1
             left = told.next("member.leave")
             assert (left["user"], left["role"]) == (bob.me, "member")
             assert refusal(post(bob, room)) == (403, "not_a_member")
@@ -236,8 +236,8 @@ def test_a_ban_takes_out_and_keeps_out_until_it_is_lifted(server: Server) -> Non
             answer = ban(mo, room, bob, {"reason": "spam"})
             assert (answer.status_code, answer.content) == (204, b"")
             assert ending.next("room.removed") == {"room_id": room["id"]}
-            assert ending.ended(1)
-            assert time.monotonic() - started < 1
+            assert ending.ended()
+            assert harness.alone_s(started) < 1
         for who in (bob, elsewhere):
             assert refusal(who.post(path(room, "/join"))) == (403, "banned")
             assert refusal(who.post(f"/api/chat/links/{link}/join")) == (403, "banned")

@@ -452,22 +452,24 @@ async log => {
   // Up by steps, with whatever is loaded meanwhile: what is in view must move by the steps alone.
   const top = article => article.getBoundingClientRect().top;
   const frame = () => new Promise(requestAnimationFrame);
+  const first = () => log.querySelector('article .text').textContent;
   const jumps = [];
   let most = 0;
-  for (let still = 0; still < 30;) {
+  const deadline = Date.now() + 60_000;  // ms; how fast the older ones come is not the promise
+  for (let still = 0; still < 30 && Date.now() < deadline;) {
     const middle = log.getBoundingClientRect().top + log.clientHeight / 2;
     const seen = [...log.querySelectorAll('article')].find(article => top(article) > middle);
     const before = { top: top(seen), at: log.scrollTop };
     log.scrollTop -= 300;
     const moved = before.at - log.scrollTop;
-    still = moved ? 0 : still + 1;
+    still = moved || first() !== 'message 0' ? 0 : still + 1;
     await frame();
     await new Promise(resolve => setTimeout(resolve, 10));
     most = Math.max(most, log.querySelectorAll('article').length);
     const jump = Math.abs(top(seen) - before.top - moved);
     if (!seen.isConnected || jump > 1) jumps.push(jump);
   }
-  return { jumps, most, first: log.querySelector('article .text').textContent };
+  return { jumps, most, first: first() };
 }
 """
 

@@ -107,8 +107,8 @@ def test_a_new_password_ends_the_other_sessions_on_every_process_within_a_second
             answer = change_password(ann)
             assert (answer.status_code, answer.content) == (204, b"")
             assert ending.next_event().event == "session.revoked"
-            assert ending.ended(1)
-            assert time.monotonic() - started < 1
+            assert ending.ended()
+            assert harness.alone_s(started) < 1
             assert staying.silent()
         assert refusal(phone.get("/api/me")) == (401, "unauthenticated")
         assert bot.get("/api/me").status_code == 200  # tokens stay

@@ -250,9 +250,9 @@ def test_a_removed_room_ends_everybodys_streams_on_every_process_within_a_second
             assert (answer.status_code, answer.content) == (204, b"")
             for stream in (mine, theirs):
                 assert stream.next("room.removed") == {"room_id": room["id"]}
-                assert stream.ended(1)
+                assert stream.ended()
             assert staying.next("room.removed") == {"room_id": room["id"]}
-            assert time.monotonic() - started < 1
+            assert harness.alone_s(started) < 1
             bob.say(other, "still here")
             assert staying.next("message")["body"] == "still here"
             for who in (ann, bob, elsewhere):

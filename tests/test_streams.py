@@ -278,8 +278,8 @@ def test_the_end_of_a_session_ends_its_streams_on_every_process(
             else:
                 assert ann.delete(f"/api/tokens/{token['id']}").status_code == 204
             assert ending.next_event().event == "session.revoked"
-            assert ending.ended(1)
-            assert time.monotonic() - started < 1
+            assert ending.ended()
+            assert harness.alone_s(started) < 1
             assert staying.silent()
 
 
@@ -331,8 +331,10 @@ def test_a_reader_that_does_not_read_is_dropped_and_nobody_waits_for_it(
             ann.say(room, body)
         assert [m["id"] for m in quick.messages(600)] == list(range(1, 601))
 
+        anybody = server.client()
+
         def dropped() -> bool:
-            metrics = server.client().get("/metrics").text
+            metrics = anybody.get("/metrics").text
             return "quartchat_slow_readers_dropped_total 0.0" not in metrics
 
         harness.eventually(dropped, within_s=25)
@@ -430,8 +432,10 @@ def test_whoever_hangs_up_at_any_moment_leaves_no_stream_behind(start_server: St
         for _ in range(15):
             await asyncio.gather(*(hang_up(n * 0.002) for n in range(30)))
 
+    anybody = server.client()
+
     def streams() -> float:
-        lines = server.client().get("/metrics").text.splitlines()
+        lines = anybody.get("/metrics").text.splitlines()
         [line] = [line for line in lines if line.startswith("quartchat_streams ")]
         return float(line.split()[1])
 

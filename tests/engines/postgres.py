@@ -108,6 +108,10 @@ class Postgres:
             sql.execute(f"CREATE DATABASE {name} TABLESPACE {name}")
         return self._url(name)
 
+    def holds(self, url: str) -> bool:
+        """Whether a database is one of this server's."""
+        return url.endswith(f"?host={self.directory}")
+
     def remember(self, url: str) -> None:
         """Keep a copy of a database that was just migrated."""
         if not self._template:
