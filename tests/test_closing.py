@@ -56,9 +56,11 @@ def test_a_closed_account_is_gone_on_every_process_within_a_second(server: Serve
             started = time.monotonic()
             answer = close(bob)
             assert (answer.status_code, answer.content) == (204, b"")
-            for stream in (one, two):
-                assert stream.next_event().event == "session.revoked"
-                assert stream.ended()
+            assert one.next_event("session.revoked")
+            # Of another partition the leaving may be heard first, and it ends this stream too.
+            assert two.next_event().event in {"session.revoked", "room.removed"}
+            assert one.ended()
+            assert two.ended()
             assert harness.alone_s(started) < 1
             assert told.next("member.leave")["user"] == anonymous(bob)
         for who in (bob, *copies):
