@@ -10,7 +10,6 @@ from itertools import count
 import harness
 import msgspec
 import pytest
-import redis
 from crowd import uuid7
 from engines import postgres
 
@@ -134,14 +133,16 @@ def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
 ) -> None:
     server = start_server(REDIS_URL=own_valkey.url())
     ann = server.user("ann")
-    path = f"/api/chat/rooms/{ann.room()['id']}/messages"
+    room = ann.room()
+    path = f"/api/chat/rooms/{room['id']}/messages"
+    feed = harness.room_key(server, "feed", room["id"]).rpartition(":")[0]
     sent = ann.post(path, {"body": "archived"}).json()
     server.worker.terminate()
     control = msgspec.json.encode(Control("session", UserId(0), session="nobody's"))
-    with closing(redis.Redis.from_url(server.redis_url)) as client:
+    with closing(harness.inside(server.redis_url)) as client:
         pipe = client.pipeline(transaction=False)
         for _ in range(2 * WINDOW + BACKLOG):
-            pipe.xadd("feed:{0}", {"c": control})
+            pipe.xadd(feed, {"c": control})
         pipe.execute()
     refused = ann.post(path, {"body": "too much", "client_id": "mine"})
     assert refused.status_code == 503
