@@ -17,7 +17,10 @@ from quartchat.events import Control, Event, FeedId, RoomId, UserId
 from quartchat.stream import Draft, Streams
 
 # A worker that is killed while redis-py connects leaves a socket to the garbage collector (3.11).
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:Exception ignored in. <(socket\.socket|function (StreamWriter|_SelectorTransport)\.)"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Row = tuple[int, int, str]

@@ -10,21 +10,27 @@ import harness
 import pytest
 
 from quartchat import engines, redis_client
+from quartchat.cluster import Cluster, Routed
 from quartchat.redis_client import Pipelined
 
 ECHO = "return ARGV[1]"
 
 
-class Watched(Pipelined):
-    """Notes how many calls each pipeline has."""
+class Watched:
+    """Notes how many calls each pipeline has; on a cluster, of the node that has the key."""
 
     def __init__(self, client: Any) -> None:
-        super().__init__(client, ECHO)
         self.sizes: list[int] = []
+        sizes = self.sizes
 
-    async def _pipeline(self, batch: list[Any]) -> list[Any]:
-        self.sizes.append(len(batch))
-        return await super()._pipeline(batch)
+        class Noting(Pipelined):
+            async def _pipeline(self, batch: list[Any]) -> list[Any]:
+                sizes.append(len(batch))
+                return await super()._pipeline(batch)
+
+        on_cluster = isinstance(client, Cluster)
+        calls = Routed(client, ECHO, Noting) if on_cluster else Noting(client, ECHO)
+        self.call = calls.call
 
 
 @pytest.fixture
