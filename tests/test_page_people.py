@@ -371,6 +371,13 @@ def test_an_account_is_deleted_with_its_password_and_its_messages_stay(
     box.get_by_label("Password", exact=True).fill(harness.PASSWORD)
     box.get_by_role("button", name="Delete my account").click()
     expect(page).to_have_url("/login")
+    # The worker takes the name out of what was said; a page shows the history as it was opened.
+    history = f"/api/chat/rooms/{room['id']}/messages"
+    harness.eventually(
+        lambda: (
+            bob.name not in {m["author"]["username"] for m in ann.get(history).json()["messages"]}
+        )
+    )
     other = open_page(address(room), ann)
     expect(articles(other, "I was here")).to_contain_text("Deleted account")
 
