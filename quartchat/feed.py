@@ -16,7 +16,7 @@ from quartchat.signals import Signal
 from quartchat.stream import Streams
 
 FRESH_S = 2 * group.BLOCK_S  # without a reply for so long, caches are not trusted
-PACE_S = 0.01  # between reads that bring entries, where they come that fast
+PACE_S = 0.02  # between reads that bring entries, where they come that fast
 REACH_S = 5.0  # how long a cursor of another process may be ahead of this one
 
 log = structlog.get_logger()
@@ -102,7 +102,7 @@ class Feed:
                 await tasks.back_off(tries)
             else:
                 # Under load one read brings many entries; a lone one is not waited with.
-                if news and self._lanes[lane] - brought < PACE_S:
+                if news and self._lanes[lane] - brought < 2 * PACE_S:
                     await asyncio.sleep(PACE_S)
                 brought = self._lanes[lane] if news else brought
 
