@@ -210,6 +210,7 @@ class Hub:
         """Start from a position; what lies before it may have been missed."""
         self._flush.begin(position)
         self._pages.clear()
+        self._herald.deaf()
         self._gaps += 1
         if self._users and (self._rechecking is None or self._rechecking.done()):
             self._rechecking = self._spawn(self._recheck())
@@ -261,6 +262,8 @@ class Hub:
                 reader.notify(notice_frame("room.added", {"room_id": control.room_id}))
         elif control.kind == "gone" and control.room_id is not None:
             self._gone(control.room_id)
+        elif control.kind == "user" and control.data:
+            self._herald.renamed(control.user_id, control.data.encode(), control.rooms)
         elif control.kind == "notice":
             frame = sse.frame(control.event, control.data.encode())
             for reader in [reader for reader in mine if isinstance(reader, FeedReader)]:
