@@ -95,3 +95,6 @@ async def _clear_account(streams: Streams, user_id: UserId) -> None:
                 await asyncio.sleep(PAUSE_S)
             # Entries of Redis cannot be changed; what SQL has is read from there.
             await streams.trim(room_id, 0, 0)
+        # Pages that were read before say otherwise, and whoever has one open is to know.
+        for control in accounts.named(user, found) if found else ():
+            await streams.control(control)

@@ -174,13 +174,14 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     kind: Literal["session", "user", "room", "gone", "notice", "lost"]
-    user_id: UserId  # `user`: whose name is another now
+    user_id: UserId  # `user`: whose name or sessions are others now
     session: str | None = None  # `session`: the hash of the secret that is no longer good
     room_id: RoomId | None = None  # `room`: one that the user made and is in; `gone`: no more
     n: int = 0  # `lost`: the room's last number now
     raised: bool = False  # `lost`: SQL held more than Redis, and that was put back
     event: str = ""  # `notice`: an event without a number, for the user's streams of all rooms
-    data: str = ""  # its JSON
+    data: str = ""  # its JSON; `user`: what others see of the user now, if that has changed,
+    rooms: tuple[RoomId, ...] = ()  # for whoever is in one of these
     feed: FeedId = FeedId(0)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
-from quartchat import signals
+from quartchat import signals, sse
 from quartchat.events import NOBODY, RoomId, UserId
 from quartchat.feed_reader import FeedReader
 from quartchat.flush import REST, in_turns
@@ -23,6 +23,7 @@ from quartchat.signals import Changes, Marker, Missed, Presence, Signal, Typing
 PACE_S = 0.2  # between two rounds of signals, at least; a lone one goes at once
 MAX_REST_S = 1.0
 PRESENCE_S = 1.0  # between two rounds with changes of presence
+USER = "user.update"
 TYPING = 10  # people of one room in one round; who sees ten type knows that many do
 PRESENCE = 50  # changes of one room in one round; where there are more, `missed` says so
 ROOMS = 50_000  # whose last change is remembered
@@ -70,6 +71,7 @@ class _Changed(NamedTuple):
 
 
 _NEVER = _Changed()
+_DEAF = -1  # below every round: a stream that missed something hears of it once it is live
 
 
 class Herald:
@@ -87,6 +89,7 @@ class Herald:
         self._typing: defaultdict[RoomId, dict[UserId, Typing]] = defaultdict(dict)
         self._presence: defaultdict[RoomId, dict[UserId, bool]] = defaultdict(dict)
         self._presence_at = 0.0  # when changes may be told again
+        self._names: dict[UserId, tuple[bytes, set[RoomId]]] = {}  # frame, and where to tell it
         self._round = 1
         self._changed: dict[RoomId, _Changed] = {}
         self._forgotten = 0  # the last round of what is no more in there
@@ -123,6 +126,12 @@ class Herald:
         if self._typing or self._presence:
             self._news.set()
 
+    def renamed(self, user_id: UserId, data: bytes, rooms: Iterable[RoomId]) -> None:
+        """Take in what a user is called now, for the user and for whoever is in these rooms."""
+        _, before = self._names.get(user_id, (b"", set()))
+        self._names[user_id] = (sse.frame(USER, data), before.union(rooms))
+        self._news.set()
+
     def _take_changes(self, changes: Changes) -> None:
         for change in changes:
             for room_id in change.rooms:
@@ -132,6 +141,7 @@ class Herald:
         """Tell every stream that signals were lost on their way to this process."""
         self._typing.clear()
         self._presence.clear()
+        self._names.clear()
         self._forgotten = self._round
         self._round += 1
         for mine in self._users.values():
@@ -140,6 +150,12 @@ class Herald:
                 if reader.is_live:
                     self.live(reader)
 
+    def deaf(self) -> None:
+        """Note that names may have been lost: each stream hears of it once it is live again."""
+        for mine in self._users.values():
+            for reader in mine:
+                reader.heard = _DEAF
+
     def _read(self, marker: Marker) -> None:
         frame = signals.frame(marker)
         for reader in list(self._users.get(marker.user_id, ())):
@@ -147,7 +163,7 @@ class Herald:
                 if reader.is_live:
                     reader.write(frame)
                 else:
-                    reader.heard = -1  # below every round: it hears of this once it is live
+                    reader.heard = _DEAF
 
     # -- rounds
 
@@ -167,6 +183,9 @@ class Herald:
                 self._news.set()
 
     async def _write(self) -> None:
+        names, self._names = self._names, {}
+        for user_id, (frame, rooms) in names.items():
+            await self._write_name(user_id, frame, rooms)
         batches = self._take_round()
         mine: defaultdict[FeedReader, list[RoomId]] = defaultdict(list)
         for room_id, batch in batches.items():
@@ -186,6 +205,21 @@ class Herald:
             self._put(reader, chunk)
 
         await in_turns(mine, write)
+
+    async def _write_name(self, user_id: UserId, frame: bytes, rooms: Iterable[RoomId]) -> None:
+        """Write once to each stream, however many of the rooms it has."""
+        self._round += 1
+        sharing: dict[Reader, None] = {}
+        for room_id in rooms:
+            sharing |= dict.fromkeys(self._rooms.get(room_id, ()))
+            sharing |= dict.fromkeys(self._feeds(room_id))
+            self._changed[room_id] = _Changed(self._round, NOBODY, self._round)
+        for reader in self._users.get(user_id, ()):
+            sharing[reader] = None
+            if not reader.is_live:
+                reader.heard = _DEAF
+        self._forget()
+        await in_turns(sharing, lambda reader: self._put(reader, frame))
 
     async def _write_room(self, room_id: RoomId, batch: _Batch) -> None:
         def write(reader: RoomReader) -> None:
@@ -218,10 +252,13 @@ class Herald:
                     events[room_id].append(Missed(room_id))
                 else:
                     events[room_id] += [Presence(room_id, *change) for change in changes.items()]
-            if len(self._changed) > ROOMS:
-                self._changed.clear()
-                self._forgotten = self._round
+            self._forget()
         return {room_id: _Batch(found) for room_id, found in events.items()}
+
+    def _forget(self) -> None:
+        if len(self._changed) > ROOMS:
+            self._changed.clear()
+            self._forgotten = self._round
 
     def _has_listeners(self, room_id: RoomId) -> bool:
         return room_id in self._rooms or bool(self._feeds(room_id))

@@ -64,14 +64,12 @@ class Hub:
         self.turns = tasks.Turns(REPLAYS)
         self._config = config
         self._feed = feed
-        self._here = Attendance()
+        here = self._here = Attendance()
         self._heads = Heads(streams, self.recent)
-        self._flush = Flush(
-            self.recent, self._here.rooms, self._here.everybody, config.web_concurrency
-        )
-        self._herald = Herald(self._here.rooms, self._here.users, self._flush.feeds)
+        self._flush = Flush(self.recent, here.rooms, here.everybody, config.web_concurrency)
+        self._herald = Herald(here.rooms, here.users, self._flush.feeds)
         self._recheck = Recheck(
-            self._here, partial(self.head, fresh=True), self._remove, self._flush.unlive
+            here, partial(self.head, fresh=True), self._remove, self._flush.unlive
         )
         self.presence = Presence(streams, feed)
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -215,6 +213,7 @@ class Hub:
         """Start from a position; what lies before it may have been missed."""
         self._flush.begin(position)
         self._pages.clear()
+        self._herald.deaf()
         self._recheck.begin()
 
     def _control(self, control: Control) -> None:
@@ -227,10 +226,11 @@ class Hub:
                 reader.notify(notice_frame("room.added", {"room_id": control.room_id}))
         elif control.kind == "gone" and control.room_id is not None:
             self._gone(control.room_id)
+        elif control.kind == "user" and control.data:
+            self._herald.renamed(control.user_id, control.data.encode(), control.rooms)
         elif control.kind == "notice":
-            frame = sse.frame(control.event, control.data.encode())
             for reader in [reader for reader in mine if isinstance(reader, FeedReader)]:
-                reader.notify(frame)
+                reader.notify(sse.frame(control.event, control.data.encode()))
         elif control.kind == "lost":
             self._pages.clear()
             losses.tell(control, self.recent, self._here.rooms, self._here.everybody())

@@ -109,6 +109,13 @@ class Invited(msgspec.Struct):
     inviter: User
 
 
+class UserUpdate(User, frozen=True):
+    """What the caller, or somebody who shares a room with the caller, is called now.
+
+    Also somebody who wrote in a room of the caller's and whose account was deleted.
+    """
+
+
 class SessionRevoked(msgspec.Struct):
     """The session has ended, and so does the stream."""
 
@@ -134,6 +141,7 @@ EVENTS: dict[str, tuple[type, bool, str]] = {
     "presence": (Presence, False, "both"),
     "read": (Marker, False, "both"),
     "missed": (Missed, False, "both"),
+    "user.update": (UserUpdate, False, "both"),
     "heartbeat": (Heartbeat, False, "both"),
     "reset": (Reset, False, "both"),
     "invitation": (Invited, False, "all"),

@@ -24,7 +24,10 @@ class People:
         return await store.run(people.person, user_id)
 
     async def rename(self, user: User, display_name: str) -> User:
-        """Change what a user is called, on every process; messages keep what they said."""
+        """Change what a user is called, on every process, and tell who shares a room.
+
+        Messages keep what they said.
+        """
         renamed, chore = await store.run(accounts.set_display_name, user.id, display_name)
         self._auth.forget(user.id)
         await chores.pay(self._streams, chore)

@@ -116,6 +116,30 @@ def test_the_messages_stay_without_the_name(server: Server) -> None:
     assert numbers == [room["id"], 1, 2, 3]
 
 
+def test_who_shared_a_room_or_reads_what_was_written_there_is_told_without_the_name(
+    server: Server,
+) -> None:
+    ann, bob = server.user("ann"), server.user("bob")
+    room, left = ann.room(), ann.room()
+    for each in (room, left):
+        bob.join(each)
+        bob.say(each, "from bob")
+    bob.post(path(left, "/leave"))
+    direct = ann.post("/api/chat/direct", {"user_id": bob.me["id"]}).json()
+    with (
+        ann.stream(path(direct, "/events")) as peer,
+        ann.stream(path(left, "/events")) as reader,
+        ann.stream("/api/chat/events") as everything,
+    ):
+        for stream in (peer, reader, everything):
+            stream.next("ready")
+        assert close(bob).status_code == 204
+        for stream in (peer, reader, everything):
+            assert stream.next("user.update") == anonymous(bob)
+        # For that room the worker tells it, and by then no message has the name.
+        assert authors(ann, left) == [anonymous(bob)]
+
+
 def test_the_name_may_be_taken_again_and_the_new_one_is_nobody(server: Server) -> None:
     bob = server.user("bob")
     assert close(bob).status_code == 204

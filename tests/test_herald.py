@@ -217,6 +217,37 @@ def test_a_read_marker_that_a_busy_tab_could_not_take_is_missed_there_alone() ->
     run(scenario)
 
 
+def test_a_new_name_goes_once_to_whoever_shares_a_room_and_the_last_one_counts() -> None:
+    async def scenario(here: House) -> None:
+        _, ann = here.reader(ANN, ATTIC)
+        _, bob = here.reader(BOB, LOBBY, ATTIC)
+        _, one = here.reader(UserId(3), LOBBY)
+        stranger, other = here.reader(UserId(4), RoomId(9))
+        here.herald.renamed(ANN, b'"Ann B."', (LOBBY,))
+        here.herald.renamed(ANN, b'"Ann C."', (LOBBY, ATTIC))
+        await asyncio.sleep(0.05)
+        for ear in (ann, bob, one):
+            assert ear.writes == ['event: user.update\ndata: "Ann C."\n\n']
+        stranger.is_live = False
+        here.wake(stranger)
+        assert not other.writes
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("user", [ANN, BOB])
+def test_a_new_name_that_a_busy_stream_could_not_take_is_missed(user: UserId) -> None:
+    async def scenario(here: House) -> None:
+        reader, ear = here.reader(user, LOBBY)
+        reader.is_live = False
+        here.herald.renamed(ANN, b"{}", (LOBBY,))
+        await asyncio.sleep(0.05)
+        here.wake(reader)
+        assert ear.events == ["missed"]
+
+    run(scenario)
+
+
 def test_a_stream_of_two_rooms_gets_both_in_one_write_and_nothing_of_its_own_user() -> None:
     async def scenario(here: House) -> None:
         _, ann = here.reader(ANN, LOBBY, ATTIC)

@@ -117,6 +117,7 @@ def test_axe_finds_nothing_in_a_room_and_around_it(
     for button, name in (("Invite people", "Invite people"), ("Room settings", "Room settings")):
         panel.get_by_role("button", name=button).click()
         expect(dialog(page, name)).to_be_visible()
+        page.wait_for_timeout(200)  # ms, for what is fetched into it
         checker.check(page, f"{button.lower().replace(' ', '-')}-{scheme}")
         page.keyboard.press("Escape")
     page.get_by_role("button", name="Search messages").click()
@@ -127,4 +128,27 @@ def test_axe_finds_nothing_in_a_room_and_around_it(
     phone = open_page(address(room), ann, color_scheme=scheme, viewport=PHONE, has_touch=True)
     status(phone)
     checker.check(phone, f"phone-{scheme}")
+    assert not checker.found, "\n".join(checker.found)
+
+
+def test_axe_finds_nothing_in_lists_of_tokens_and_of_invitations(
+    open_page: Open, server: harness.Server, axe: str, scheme: str
+) -> None:
+    ann, cyd = server.user("ann"), server.user("cyd", display_name="Cyd Moss")
+    room = ann.room("garden")
+    ann.post(f"/api/chat/rooms/{room['id']}/invitations", {"user_id": cyd.me["id"]})
+    checker = Checker(axe)
+    page = open_page(address(room), ann, color_scheme=scheme)
+    status(page)
+    page.get_by_role("button", name="your account").click()
+    account = dialog(page, "Your account")
+    account.get_by_text("API tokens").click()
+    account.get_by_label("Name of a new token").fill("bot")
+    account.get_by_role("button", name="Make token").click()
+    expect(account.get_by_role("button", name="Revoke bot")).to_be_visible()
+    checker.check(page, f"tokens-{scheme}")
+    page.keyboard.press("Escape")
+    details(page).get_by_role("button", name="Invite people").click()
+    expect(dialog(page, "Invite people").get_by_text("Cyd Moss")).to_be_visible()
+    checker.check(page, f"sent-invitations-{scheme}")
     assert not checker.found, "\n".join(checker.found)

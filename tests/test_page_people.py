@@ -115,6 +115,46 @@ def test_who_is_invited_sees_it_at_once_and_accepts(
     expect(articles(here, "here I am")).to_be_visible()
 
 
+def test_an_invitation_that_waits_is_seen_by_moderators_and_taken_back_by_keyboard(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = ann.room("secret", visibility="private")
+    path = f"/api/chat/rooms/{room['id']}/invitations"
+    assert ann.post(path, {"user_id": bob.me["id"]}).status_code == 201
+    page = open_page(address(room), ann)
+    status(page)
+    details(page).get_by_role("button", name="Invite people").click()
+    box = dialog(page, "Invite people")
+    waiting = box.get_by_role("list", name="Waiting for an answer")
+    expect(waiting.get_by_role("button", name="Bob Stone")).to_contain_text("by Ann Lee")
+    box.get_by_label("Find people").fill(bob.name)
+    found = box.get_by_role("list", name="People").get_by_role("button", name="Bob Stone")
+    expect(found).to_contain_text("Invited")
+    expect(found).to_be_disabled()
+    picture(page, "invited")
+    waiting.get_by_role("button", name="Bob Stone").press("Enter")
+    expect(box.get_by_text("Bob Stone is no longer invited.")).to_be_visible()
+    expect(waiting).to_be_hidden()
+    expect(box.get_by_label("Find people")).to_be_focused()
+    assert bob.get("/api/chat/invitations").json()["invitations"] == []
+    found.click()
+    expect(waiting.get_by_role("button", name="Bob Stone")).to_be_visible()
+
+
+def test_who_is_no_moderator_does_not_see_who_is_invited(
+    open_page: Open, ann: harness.Client, bob: harness.Client, server: harness.Server
+) -> None:
+    room, cyd = both_in(ann, bob), server.user("cyd", display_name="Cyd Moss")
+    path = f"/api/chat/rooms/{room['id']}/invitations"
+    assert ann.post(path, {"user_id": cyd.me["id"]}).status_code == 201
+    page = open_page(address(room), bob)
+    status(page)
+    details(page).get_by_role("button", name="Invite people").click()
+    expect(dialog(page, "Invite people").get_by_label("Find people")).to_be_focused()
+    expect(page.get_by_text("Waiting for an answer")).to_be_hidden()
+    expect(page.get_by_role("alert")).to_have_text([""] * page.get_by_role("alert").count())
+
+
 def test_an_invitation_can_be_declined(
     open_page: Open, ann: harness.Client, bob: harness.Client
 ) -> None:
@@ -301,12 +341,19 @@ def test_a_room_is_deleted_for_everybody_after_a_question(
 # One's own account
 
 
-def test_a_display_name_is_changed_and_others_see_it_on_what_comes_next(
+def test_a_new_display_name_is_seen_everywhere_at_once_and_after_a_reload(
     open_page: Open, ann: harness.Client, bob: harness.Client
 ) -> None:
     room = both_in(ann, bob)
+    first = ann.say(room, "before")
+    bob.say(room, "an answer", reply_to=first["id"])
+    assert ann.post("/api/chat/direct", {"user_id": bob.me["id"]}).status_code == 201
     there = open_page(address(room), bob)
     status(there)
+    expect(rooms(there).get_by_role("link", name="Ann Lee")).to_be_visible()
+    members = details(there)
+    members.get_by_role("button", name="Ann Lee").click()
+    expect(dialog(there, "Ann Lee")).to_be_visible()
     here = open_page(address(room), ann)
     here.get_by_role("button", name="your account").click()
     box = dialog(here, "Your account")
@@ -314,9 +361,19 @@ def test_a_display_name_is_changed_and_others_see_it_on_what_comes_next(
     box.get_by_role("button", name="Save name").click()
     expect(box.get_by_text("Your name is saved.")).to_be_visible()
     picture(here, "account")
-    box.get_by_role("button", name="Close").click()
-    say(here, "it is me")
-    expect(articles(there, "Ann of Green Gables")).to_be_visible()
+    expect(dialog(there, "Ann of Green Gables")).to_be_visible()
+    there.keyboard.press("Escape")
+    expect(members.get_by_role("button", name="Ann of Green Gables")).to_be_focused()
+    for page in (there, here):
+        expect(articles(page, "before").locator(".author").first).to_have_text(
+            "Ann of Green Gables"
+        )
+        expect(articles(page, "an answer").locator(".quote")).to_contain_text("Green Gables")
+    expect(here.get_by_role("button", name="Ann of Green Gables, your account")).to_be_attached()
+    rooms(there).get_by_role("link", name="Ann of Green Gables").click()
+    expect(there.get_by_role("heading", name="Ann of Green Gables")).to_be_visible()
+    there.goto(address(room))
+    expect(articles(there, "before").locator(".author").first).to_have_text("Ann of Green Gables")
 
 
 def test_a_new_password_ends_the_other_sessions_and_a_wrong_old_one_is_told(
@@ -359,11 +416,49 @@ def test_a_session_elsewhere_is_ended_from_the_list(
     expect(box.get_by_role("listitem")).to_have_count(1)
 
 
+def test_a_token_is_shown_once_copied_used_and_revoked(
+    open_page: Open, ann: harness.Client, server: harness.Server
+) -> None:
+    page = open_page("/", ann, permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="your account").click()
+    box = dialog(page, "Your account")
+    box.get_by_text("API tokens").click()
+    expect(box.get_by_text("You have none.")).to_be_visible()
+    box.get_by_role("button", name="Make token").click()
+    expect(box.get_by_text("The token needs a name.")).to_be_visible()
+    expect(box.get_by_label("Name of a new token")).to_be_focused()
+    page.keyboard.type("weather bot")
+    page.keyboard.press("Enter")
+    secret = box.get_by_role("textbox", name="Your new token")
+    expect(secret).to_be_focused()
+    picture(page, "token")
+    box.get_by_role("button", name="Copy token").click()
+    expect(box.get_by_text("The token is copied.")).to_be_visible()
+    token = page.evaluate("navigator.clipboard.readText()")
+    assert token == secret.input_value()
+    program = server.client(headers={"Authorization": f"Bearer {token}"})
+    assert program.get("/api/me").json()["user"] == ann.me
+    box.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="your account").click()
+    box.get_by_text("API tokens").click()
+    expect(secret).to_be_hidden()
+    tokens = box.get_by_role("list", name="API tokens")
+    expect(tokens.get_by_role("listitem")).to_contain_text("weather bot")
+    tokens.get_by_role("button", name="Revoke weather bot").press("Enter")
+    dialog(page, "Revoke weather bot?").get_by_role("button", name="Revoke").press("Enter")
+    expect(box.get_by_text("weather bot is revoked.")).to_be_visible()
+    expect(tokens.get_by_role("listitem")).to_have_count(0)
+    assert program.get("/api/me").status_code == 401
+
+
 def test_an_account_is_deleted_with_its_password_and_its_messages_stay(
     open_page: Open, ann: harness.Client, bob: harness.Client
 ) -> None:
     room = both_in(ann, bob)
     bob.say(room, "I was here")
+    before = open_page(address(room), ann)
+    expect(articles(before, "I was here")).to_contain_text("Bob Stone")
+    status(before)
     page = open_page("/", bob)
     page.get_by_role("button", name="your account").click()
     box = dialog(page, "Your account")
@@ -371,15 +466,11 @@ def test_an_account_is_deleted_with_its_password_and_its_messages_stay(
     box.get_by_label("Password", exact=True).fill(harness.PASSWORD)
     box.get_by_role("button", name="Delete my account").click()
     expect(page).to_have_url("/login")
-    # The worker takes the name out of what was said; a page shows the history as it was opened.
-    history = f"/api/chat/rooms/{room['id']}/messages"
-    harness.eventually(
-        lambda: (
-            bob.name not in {m["author"]["username"] for m in ann.get(history).json()["messages"]}
+    after = open_page(address(room), ann)
+    for each in (before, after):
+        expect(articles(each, "I was here")).to_contain_text(
+            "Deleted account", timeout=1000 * harness.WAIT_S
         )
-    )
-    other = open_page(address(room), ann)
-    expect(articles(other, "I was here")).to_contain_text("Deleted account")
 
 
 # Going anywhere

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import harness
@@ -16,6 +17,7 @@ from quartchat import devices
 
 StartServer = Callable[..., Server]
 
+ALL = "/api/chat/events"
 NEW_PASSWORD = "battery staple"
 BROWSER = "Mozilla/5.0 "
 FIREFOX = BROWSER + "(Windows NT 10.0; Win64; x64; rv:150.0) Gecko/20100101 Firefox/150.0"
@@ -64,6 +66,33 @@ def test_a_display_name_changes_everywhere_but_in_what_was_said(server: Server) 
     listed = bob.get(f"/api/chat/rooms/{room['id']}/members").json()["members"]
     assert "Ann B." in {row["user"]["display_name"] for row in listed}
     assert bob.get(f"/api/chat/rooms/{room['id']}/messages/{before['id']}").json() == before
+
+
+def test_who_shares_a_room_hears_a_new_name_once_on_every_process_and_nobody_else_does(
+    server: Server,
+) -> None:
+    ann, bob, cyd = server.user("ann"), server.user("bob"), server.user("cyd")
+    one, two = ann.room(), ann.room(visibility="private")
+    bob.join(one)
+    direct = ann.post("/api/chat/direct", {"user_id": bob.me["id"]}).json()
+    events = f"/api/chat/rooms/{direct['id']}/events"
+    with server.another() as second, ExitStack() as stack:
+        far = second.client(headers={"Cookie": bob.cookies})
+        listening = [(bob, events), (bob, ALL), (far, ALL), (ann, ALL), (cyd, ALL)]
+        streams = [stack.enter_context(who.stream(where)) for who, where in listening]
+        cursors = [stream.next("ready") for stream in streams]
+        answer = ann.patch("/api/me", {"display_name": "Ann B."})
+        for stream in streams[:-1]:
+            event = stream.next_event()
+            assert (event.event, event.id) == ("user.update", "")
+            assert event.json() == answer.json()["user"]
+            assert stream.silent()
+        assert streams[-1].silent()
+        ann.say(two, "still here")
+        assert streams[3].next()["author"]["display_name"] == "Ann B."
+    with bob.stream(ALL, cursors[1]["cursor"]) as resumed:
+        resumed.next("ready")
+        assert resumed.silent()  # what has no number has no history
 
 
 def test_a_profile_without_changes_is_what_it_was(server: Server) -> None:

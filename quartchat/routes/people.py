@@ -71,7 +71,10 @@ class Users(msgspec.Struct):
 @http.body(Profile)
 @document_response(UserAnswer)
 async def rename(data: Profile) -> Response:
-    """Change the caller's display name. Messages keep the name that they were sent under."""
+    """Change the caller's display name. Messages keep the name that they were sent under.
+
+    Whoever shares a room with the caller hears of it by the event `user.update`.
+    """
     user = http.caller().user
     if data.display_name is not msgspec.UNSET:
         name = http.visible(data.display_name.strip(), "display_name")

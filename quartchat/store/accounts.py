@@ -1,16 +1,21 @@
 """Queries on accounts and their sessions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import peewee as pw
 
 from quartchat import errors
-from quartchat.events import Control, User, UserId, now
+from quartchat.events import Control, RoomId, User, UserId, now
 from quartchat.store import chores, locked, transaction
 from quartchat.store.chores import Chore
-from quartchat.store.models import Account, Session
+from quartchat.store.models import Account, Member, Session
+
+ROOMS_TOLD = 1000  # in one entry of the feed, which has some kilobytes then
+
+_encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +129,38 @@ def set_display_name(user_id: UserId, display_name: str) -> tuple[User, Chore]:
         account = opened(user_id)
         account.display_name, account.display_key = display_name, fold(display_name)
         account.save()
-        return user(account), chores.owe(chores.Announce((Control("user", user_id),)))
+        renamed = user(account)
+        return renamed, chores.owe(chores.Announce(named(renamed, rooms_of(user_id))))
 
 
-def end_sessions(user_id: UserId, *which: Any) -> Chore:
-    """End a user's sessions, all or some, in a transaction; every process is to hear of it."""
+def rooms_of(user_id: UserId) -> list[RoomId]:
+    """Return the rooms that an account is in, joins or leaves."""
+    rows: Any = Member.select(Member.room).where(Member.account == user_id)
+    return [room_id for (room_id,) in rows.tuples()]
+
+
+def named(known: User, rooms: Sequence[RoomId]) -> tuple[Control, ...]:
+    """Return what every process is to hear of a user who is called otherwise now.
+
+    It is for the user's own streams, and for those of whoever is in one of the rooms.
+    """
+    data = _encode(known).decode()
+    return tuple(
+        Control("user", known.id, data=data, rooms=tuple(rooms[start : start + ROOMS_TOLD]))
+        for start in range(0, max(len(rooms), 1), ROOMS_TOLD)
+    )
+
+
+def end_sessions(user_id: UserId, *which: Any, also: tuple[Control, ...] = ()) -> Chore:
+    """End a user's sessions, all or some, in a transaction; every process is to hear of it.
+
+    `also`: what else they hear, after it.
+    """
     mine = (Session.account == user_id, *which)
     hashes = [row.secret_hash for row in Session.select(Session.secret_hash).where(*mine)]
     Session.delete().where(*mine).execute()
     ended = tuple(Control("session", user_id, session=each) for each in hashes)
-    return chores.owe(chores.Announce((*ended, Control("user", user_id))))
+    return chores.owe(chores.Announce((*ended, Control("user", user_id), *also)))
 
 
 def remove_session(secret_hash: str) -> None:

@@ -32,7 +32,6 @@ def close(user_id: UserId, password_hash: str) -> tuple[Chore, Chore]:
         account = accounts.opened(user_id)
         if account.password_hash != password_hash:
             raise errors.InvalidCredentials(field="password")
-        told = accounts.end_sessions(user_id)
         Invitation.delete().where(
             (Invitation.inviter == user_id) | (Invitation.invitee == user_id)
         ).execute()
@@ -43,6 +42,8 @@ def close(user_id: UserId, password_hash: str) -> tuple[Chore, Chore]:
         account.display_name, account.display_key = DISPLAY_NAME, None
         account.closed_at = now()
         account.save()
+        named = accounts.named(accounts.user(account), accounts.rooms_of(user_id))
+        told = accounts.end_sessions(user_id, also=named)
         return told, chores.owe(chores.ClearAccount(user_id), after_ms=0)
 
 

@@ -23,17 +23,21 @@ export function createArticle() {
   return article;
 }
 
-/** `before` is the row that the article shows so far, if any; `name(userId)` may be null. */
-export function fillArticle(article, { message, grouped, quote }, before, { me, name }) {
+/**
+ * `before` is the row that the article shows so far, if any; `name(userId)` may be null;
+ * `person(author)` is the author as known now: a message keeps the name of its time.
+ */
+export function fillArticle(article, { message, grouped, quote }, before, { me, name, person }) {
+  const author = person(message.author);
   article.dataset.state = state(message);
   article.dataset.clientId = message.client_id ?? "";
   article.classList.toggle("grouped", grouped);
   article.classList.toggle("for-me", message.mentions.includes(me.id));
-  paintAvatar(article.querySelector(".avatar"), message.author);
-  article.querySelector(".author").textContent = message.author.display_name;
-  article.querySelector(".author").title = `@${message.author.username}`;
+  paintAvatar(article.querySelector(".avatar"), author);
+  article.querySelector(".author").textContent = author.display_name;
+  article.querySelector(".author").title = `@${author.username}`;
   fillTime(article.querySelector("time"), message.created_at);
-  fillQuote(article.querySelector(".quote"), quote);
+  fillQuote(article.querySelector(".quote"), quote, person);
   if (!before || text(before.message) !== text(message)) fillText(article.querySelector(".text"), message, me);
   fillFate(article.querySelector(".fate"), message);
   fillReactions(article.querySelector(".reactions"), message, me, name);
@@ -69,12 +73,12 @@ function setHtml(element, html, me) {
   for (const mention of element.querySelectorAll(`.mention[data-user="${me.id}"]`)) mention.classList.add("mine");
 }
 
-function fillQuote(element, quote) {
+function fillQuote(element, quote, person) {
   element.hidden = quote === undefined;
   if (element.hidden) return;
   const gone = quote?.gone || quote?.deleted_at;
   element.disabled = Boolean(quote?.gone);
-  element.querySelector(".quote-author").textContent = quote?.author && !gone ? quote.author.display_name : "";
+  element.querySelector(".quote-author").textContent = quote?.author && !gone ? person(quote.author).display_name : "";
   element.querySelector(".quote-text").textContent = quote === null ? "…" : gone ? "A deleted message" : excerpt(quote);
 }
 

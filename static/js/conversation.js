@@ -92,8 +92,13 @@ export class Conversation {
       hasNewer: timeline.hasNewer,
       roomName: room.peer ? `your conversation with ${called(room)}` : called(room),
       version: session.people.version,
-      context: { me: this.#me, name: (userId) => session.people.name(userId, room.id) },
+      context: {
+        me: this.#me,
+        name: (userId) => session.people.name(userId, room.id),
+        person: (author) => session.people.get(author.id) ?? author,
+      },
     });
+    if (timeline.state === "ready") session.people.meet(room.id);
     this.#actions.refresh();
     if (session.target && this.#log.reveal((row) => reached(row, session.target))) session.target = null;
     this.#completion.look();

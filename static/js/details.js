@@ -54,6 +54,7 @@ export class Details {
   }
 
   hear({ type, data }) {
+    if (type === "user.update") this.#roster.rename(data);
     if (!this.#room || data.room_id !== this.#room.id || !type.startsWith("member.")) return;
     this.#roster.hear(type, data);
     this.loadBans();

@@ -55,6 +55,7 @@ export class Frame {
     this.#search = new Search({
       rooms: () => session.rooms.sorted,
       people: () => this.#known,
+      person: (author) => session.people.get(author.id) ?? author,
       open: (roomId, messageId) => this.#openFound(roomId, messageId),
     });
     this.#switcher = new Switcher({
@@ -78,6 +79,7 @@ export class Frame {
     this.#details.hear(event);
     this.#notify.hear(event);
     if (event.type === "ready" || event.type === "invitation") this.#invitations.load();
+    if (event.type === "user.update") this.#renamed(event.data);
   }
 
   /** `room`: the one in view, or null. */
@@ -95,7 +97,10 @@ export class Frame {
     const directs = new DirectDialog(this.#me, { online, known: () => this.#known, onopen: enter });
     const settings = new RoomSettings((room) => this.#session.put(room));
     const profile = new Profile(this.#me, this.#notify, {
-      renamed: () => this.#drawMe(),
+      renamed: (user) => {
+        this.#session.rename(user);
+        this.#drawMe();
+      },
       gone: () => this.#session.leaveNothingBehind(),
     });
     find("new-room").addEventListener("click", () => newRoom.show());
@@ -122,6 +127,12 @@ export class Frame {
     } catch (problem) {
       this.#on.notify(problem.message);
     }
+  }
+
+  #renamed(user) {
+    this.#person.rename(user);
+    this.#invitations.rename(user);
+    if (user.id === this.#me.id) this.#drawMe();
   }
 
   #drawMe() {

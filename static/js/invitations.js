@@ -26,10 +26,18 @@ export class Invitations {
     }
   }
 
+  /** Somebody is called otherwise from now on. */
+  rename({ id, display_name: name }) {
+    for (const row of this.#list.querySelectorAll(`[data-inviter-id="${id}"]`)) {
+      row.querySelector(".invitation-by").textContent = `from ${name}`;
+    }
+  }
+
   #row({ id, room, inviter }) {
     const row = template.content.firstElementChild.cloneNode(true);
     row.querySelector(".invitation-room").textContent = room.name;
     row.querySelector(".invitation-by").textContent = `from ${inviter.display_name}`;
+    row.dataset.inviterId = inviter.id;
     const [accept, decline] = row.querySelectorAll("button");
     accept.setAttribute("aria-label", `Accept invitation to ${room.name}`);
     decline.setAttribute("aria-label", `Decline invitation to ${room.name}`);

@@ -1,9 +1,11 @@
 // The dialog that brings people into a room: by invitation, and by a link for moderators.
 
 import { get, post, put, remove } from "./api.js";
+import { copyFrom } from "./copying.js";
 import { closeButtons } from "./forms.js";
 import { PeopleSearch, personRow } from "./people.js";
 import { moderates } from "./ranks.js";
+import { Sent } from "./sent.js";
 
 export class InviteDialog {
   #dialog = document.querySelector("#invite-dialog");
@@ -17,12 +19,19 @@ export class InviteDialog {
   #end = document.querySelector("#link-end");
   #room = null;
   #search;
+  #within;
+  #sent = new Sent({
+    try: (work) => this.#try(work),
+    loaded: () => this.#search.draw(),
+    withdrawn: (user) => this.#withdrawn(user),
+  });
 
   /** `known()`: people to begin with; `within(userId)`: whether somebody is in the room. */
   constructor({ known, within, online }) {
+    this.#within = within;
     this.#search = new PeopleSearch(this.#dialog, {
       known: () => known().filter(({ id }) => !within(id)),
-      row: (user) => this.#row(user, { online: online(user.id), note: within(user.id) ? "In this room" : "Invite" }),
+      row: (user) => this.#row(user, { online: online(user.id), note: this.#note(user) }),
       fail: (problem) => this.#fail(problem),
     });
     closeButtons(this.#dialog);
@@ -39,6 +48,7 @@ export class InviteDialog {
     this.#said.textContent = "";
     this.#search.start();
     this.#link.hidden = !moderates(room.role);
+    this.#sent.show(moderates(room.role) ? room : null);
     this.#showLink(null);
     this.#dialog.showModal();
     if (moderates(room.role)) this.#loadLink();
@@ -46,6 +56,11 @@ export class InviteDialog {
 
   get #linkPath() {
     return `/api/chat/rooms/${this.#room.id}/link`;
+  }
+
+  #note({ id }) {
+    if (this.#within(id)) return "In this room";
+    return this.#sent.has(id) ? "Invited" : "Invite";
   }
 
   #row(user, { online, note }) {
@@ -59,6 +74,12 @@ export class InviteDialog {
     button.disabled = true;
     button.querySelector(".who-note").textContent = "Invited";
     this.#said.textContent = `${user.display_name} is invited.`;
+    this.#dialog.querySelector("input").focus();
+    await this.#sent.load();
+  }
+
+  #withdrawn(user) {
+    this.#said.textContent = `${user.display_name} is no longer invited.`;
     this.#dialog.querySelector("input").focus();
   }
 
@@ -86,14 +107,9 @@ export class InviteDialog {
   }
 
   async #copyLink() {
-    this.#address.select();
-    try {
-      await navigator.clipboard.writeText(this.#address.value);
-      this.#said.textContent = "The link is copied.";
-    } catch {
-      this.#said.textContent = "The link is selected; copy it from here.";
-      this.#address.focus();
-    }
+    this.#said.textContent = (await copyFrom(this.#address))
+      ? "The link is copied."
+      : "The link is selected; copy it from here.";
   }
 
   async #try(work) {

@@ -123,7 +123,7 @@ export class Log {
   }
 
   #render(row, shown, roomName, context) {
-    if (shown && same(shown.row, row) && !(context.renamed && row.message?.reactions.length)) return shown;
+    if (shown && same(shown.row, row) && !(context.renamed && row.message)) return shown;
     if (row.kind !== "message") return { row, element: createLine(row, roomName) };
     const element = shown?.element ?? createArticle();
     fillArticle(element, row, shown?.row, context);

@@ -28,6 +28,7 @@ export class PeopleSearch {
   #note;
   #on;
   #timer = 0;
+  #users = [];
   #asked = 0; // only the answer to the last question counts
 
   /** `on`: {known(): users to begin with, row(user): element, fail(problem)}. */
@@ -60,7 +61,15 @@ export class PeopleSearch {
     }
   }
 
+  /** Something about those who are shown has changed; what has the focus keeps it. */
+  draw() {
+    const focused = this.#list.contains(document.activeElement) && document.activeElement.dataset.userId;
+    this.#list.replaceChildren(...this.#users.map((user) => this.#on.row(user)).filter(Boolean));
+    if (focused) (this.#list.querySelector(`[data-user-id="${focused}"]:enabled`) ?? this.#input).focus();
+  }
+
   #show(users, none) {
+    this.#users = users;
     const rows = users.map((user) => this.#on.row(user)).filter(Boolean);
     this.#list.replaceChildren(...rows);
     this.#note.textContent = rows.length ? "" : none;

@@ -19,6 +19,7 @@ export class PersonCard {
   #on;
   #room = null;
   #user = null;
+  #online = false;
   #standing = null; // the role that is known to be
 
   /** `on`: {open(room), changed(), closed(user)}: talk in this room; the members have changed. */
@@ -37,15 +38,27 @@ export class PersonCard {
     });
   }
 
+  /** Somebody is called otherwise from now on. */
+  rename(user) {
+    if (user.id !== this.#user?.id) return;
+    this.#user = user;
+    this.#drawName();
+  }
+
+  #drawName() {
+    paintAvatar(this.#dialog.querySelector(".avatar"), this.#user, this.#online);
+    this.#dialog.querySelector("h2").textContent = this.#user.display_name;
+    this.#dialog.querySelector(".person-about").textContent = `@${this.#user.username} · ${this.#online ? "online" : "offline"}`;
+  }
+
   /** `role`: theirs in the room, null where they are not in it. */
   show(room, user, { role, online }) {
     this.#room = room;
     this.#user = user;
+    this.#online = online;
     this.#standing = role;
     this.#problem.textContent = "";
-    paintAvatar(this.#dialog.querySelector(".avatar"), user, online);
-    this.#dialog.querySelector("h2").textContent = user.display_name;
-    this.#dialog.querySelector(".person-about").textContent = `@${user.username} · ${online ? "online" : "offline"}`;
+    this.#drawName();
     const me = user.id === this.#me.id;
     const direct = room.visibility === "direct";
     const below = !me && !direct && outranks(room.role, role);

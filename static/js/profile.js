@@ -1,9 +1,11 @@
-// The dialog of the reader's own account: name, password, places where it is signed in, its end.
+// The dialog of the reader's own account: name, password, places where it is signed in, tokens of
+// programs, its end.
 
 import { get, patch, put, remove, toLogin } from "./api.js";
 import { paintAvatar } from "./avatar.js";
 import { closeButtons, onSubmit } from "./forms.js";
 import { timeAndDate } from "./times.js";
+import { Tokens } from "./tokens.js";
 
 const template = document.querySelector("#session-template");
 
@@ -13,16 +15,18 @@ export class Profile {
   #dialog = find("account-dialog");
   #said = find("account-said");
   #notices = find("notices");
+  #tokens = new Tokens();
   #me;
   #notify;
   #on;
 
-  /** `on`: {renamed(), gone()}. */
+  /** `on`: {renamed(user), gone()}. */
   constructor(me, notify, on) {
     this.#me = me;
     this.#notify = notify;
     this.#on = on;
     closeButtons(this.#dialog);
+    this.#dialog.addEventListener("close", () => this.#tokens.forget());
     this.#notices.addEventListener("change", () => this.#wantNotices());
     onSubmit(find("name-form"), ({ display_name: name }) => this.#rename(name.value.trim()));
     onSubmit(find("password-form"), (fields) => this.#setPassword(fields));
@@ -48,10 +52,9 @@ export class Profile {
 
   async #rename(name) {
     const { user } = await patch("/api/me", { display_name: name });
-    Object.assign(this.#me, user);
+    this.#on.renamed(user);
     this.#draw();
     this.#said.textContent = "Your name is saved.";
-    this.#on.renamed();
   }
 
   async #wantNotices() {

@@ -51,6 +51,11 @@ export class Rooms {
     return true;
   }
 
+  /** Somebody is called otherwise; a direct room is called by the other one in it. */
+  rename(user) {
+    for (const room of this.#byId.values()) if (room.peer?.id === user.id) room.peer = user;
+  }
+
   change(roomId, fields) {
     const room = this.#byId.get(roomId);
     if (room) Object.assign(room, fields);

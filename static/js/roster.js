@@ -24,6 +24,11 @@ export class Roster {
     ));
   }
 
+  rename(user) {
+    const member = this.#members.get(user.id);
+    if (member) this.#members.set(user.id, { ...member, user });
+  }
+
   /** Apply `member.join`, `member.update` or `member.leave`. */
   hear(type, { user, role }) {
     if (type === "member.leave") this.#members.delete(user.id);

@@ -90,8 +90,9 @@ export class Search {
   #row({ room_id: roomId, message, snippet }) {
     const row = template.content.firstElementChild.cloneNode(true);
     const room = this.#on.rooms().find(({ id }) => id === roomId);
-    paintAvatar(row.querySelector(".avatar"), message.author);
-    row.querySelector(".result-author").textContent = message.author.display_name;
+    const author = this.#on.person(message.author);
+    paintAvatar(row.querySelector(".avatar"), author);
+    row.querySelector(".result-author").textContent = author.display_name;
     row.querySelector(".result-room").textContent = room ? called(room) : "";
     row.querySelector("time").dateTime = message.created_at;
     row.querySelector("time").textContent = when(message.created_at);

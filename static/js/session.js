@@ -16,6 +16,7 @@ import { Timelines } from "./timelines.js";
 import { Telling, Typing } from "./typing.js";
 
 const ROOMS_PER_PAGE = 200;
+const PATIENCE_MS = 10_000; // many hear `missed` in the same moment
 
 const path = (roomId, rest = "") => `/api/chat/rooms/${roomId}${rest}`;
 
@@ -74,6 +75,7 @@ export class Session {
       after = page.next;
     }
     this.rooms.replaceAll(rooms);
+    for (const { peer } of rooms) if (peer) this.people.know(peer);
     this.#onchange();
     return cursor;
   }
@@ -127,6 +129,15 @@ export class Session {
 
   put(room) {
     this.rooms.put(room);
+    if (room.peer) this.people.know(room.peer);
+    this.#onchange();
+  }
+
+  /** Somebody, perhaps the reader, is called otherwise from now on. */
+  rename(user) {
+    if (user.id === this.#me.id) Object.assign(this.#me, user);
+    this.people.know(user);
+    this.rooms.rename(user);
     this.#onchange();
   }
 
@@ -183,6 +194,8 @@ export class Session {
       case "room.removed": return this.drop(roomId);
       case "typing": return this.#typed(data);
       case "read": return this.#readElsewhere(data);
+      case "user.update": return this.rename(data);
+      case "missed": return roomId || setTimeout(() => this.people.renew(), Math.random() * PATIENCE_MS);
       case "reset": return this.#reset();
       case "session.revoked": return api.toLogin();
     }
@@ -190,6 +203,7 @@ export class Session {
 
   /** Being added to a room or removed has no id, so it is not sent again after a break. */
   async #compare(rooms = []) {
+    this.people.renew(); // nor is a new name
     const theirs = new Set(rooms.map(({ id }) => id));
     const ours = new Set(this.rooms.ids);
     const differing = [...theirs, ...ours].filter((id) => !(theirs.has(id) && ours.has(id)));

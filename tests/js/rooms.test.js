@@ -38,3 +38,10 @@ test("an event that was counted is not news when it comes again", () => {
   assert.equal(rooms.advance(1, 6), false);
   assert.equal(rooms.advance(2, 1), false);
 });
+
+test("a direct room is called by the other one's new name, and stands where that belongs", () => {
+  const rooms = new Rooms();
+  rooms.replaceAll([room(1, "lobby"), direct(2, "bob"), direct(3, "cyd")]);
+  rooms.rename({ id: 2, username: "bob", display_name: "Zoe" });
+  assert.deepEqual(rooms.sorted.map(({ peer, name }) => peer?.display_name ?? name), ["cyd", "lobby", "Zoe"]);
+});
