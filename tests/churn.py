@@ -163,7 +163,10 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory(prefix="churn-", ignore_cleanup_errors=True) as directory:
         here = Path(directory)
-        with harness.Valkey(here / "v") as valkey, harness.Server(valkey.url(), here) as server:
+        with (
+            harness.Valkey(here / "v") as valkey,
+            harness.Server(valkey.url(), here / "server") as server,
+        ):
             churn = Churn(server)
             print(" minute  RSS, MB  descriptors")  # noqa: T201
             notes = asyncio.run(churn.run(MINUTE_S * minutes, MINUTE_S, tell))
