@@ -41,6 +41,7 @@ log = structlog.get_logger()
 async def run(config: Config, stop: asyncio.Event) -> None:
     """Archive until `stop` is set; what was taken and not committed is left to others."""
     await engines.check(config.redis_url)
+    tasks.heed()
     store.open_database(config.database_url, pool=1)
     streams = Streams(config.redis_url, config.partitions)
     # Of a cluster each partition has a worker: a node that is away must not hold up the rest.

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import harness
@@ -179,6 +179,24 @@ def test_what_is_archived_is_trimmed_to_the_window(run: Run, config: Config) -> 
             for partition in range(config.partitions):
                 entries = await log.streams.read_feed(partition, FeedId(0), 999)
                 assert len(entries) <= 2 * group.WINDOW
+
+    run(scenario())
+
+
+def test_a_worker_that_is_cancelled_while_redis_py_connects_ends(
+    run: Run, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(_url: str) -> None:
+        with suppress(asyncio.CancelledError):  # as redis-py does, once in a hundred times
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(archive.engines, "check", check)
+
+    async def scenario() -> None:
+        worker = asyncio.create_task(archive.run(config, asyncio.Event()))
+        await asyncio.sleep(0.05)
+        worker.cancel()
+        await ended(worker)
 
     run(scenario())
 
