@@ -108,11 +108,13 @@ class _Worker:
             self._claimed = monotonic()
         if not self._held:
             self._held = await self._group.take(self._name, BATCH, self._lane)
-        news = any(entries for _, entries in self._held)
+        news = max((len(entries) for _, entries in self._held), default=0)
         while self._held:
             await self._store(*self._held[0])
             del self._held[0]
-        if news:  # a commit costs as much for a hundred events as for one; a lone one is at once
+        # A commit costs as much for a hundred events as for one. A lone one is at once, and
+        # where there is more than a batch, the next one is.
+        if 0 < news < BATCH:
             earlier, self._stored = self._stored, monotonic()
             if self._stored - earlier < 2 * PACE_S:
                 await asyncio.sleep(PACE_S)

@@ -183,6 +183,22 @@ def test_what_is_archived_is_trimmed_to_the_window(run: Run, config: Config) -> 
     run(scenario())
 
 
+def test_a_worker_that_is_behind_does_not_rest(
+    run: Run, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "PACE_S", 60)
+    monkeypatch.setattr(archive, "BATCH", 50)
+
+    async def scenario() -> None:
+        async with opened(config) as log:
+            await log.say(240)
+            async with working(config):
+                await log.archived()
+        assert stored(config) == sorted(log.rows)
+
+    run(scenario())
+
+
 def test_a_worker_that_is_cancelled_while_redis_py_connects_ends(
     run: Run, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
