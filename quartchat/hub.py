@@ -229,8 +229,9 @@ class Hub:
         elif control.kind == "user" and control.data:
             self._herald.renamed(control.user_id, control.data.encode(), control.rooms)
         elif control.kind == "notice":
+            frame = sse.frame(control.event, control.data.encode())
             for reader in [reader for reader in mine if isinstance(reader, FeedReader)]:
-                reader.notify(sse.frame(control.event, control.data.encode()))
+                reader.notify(frame)
         elif control.kind == "lost":
             self._pages.clear()
             losses.tell(control, self.recent, self._here.rooms, self._here.everybody())
@@ -292,8 +293,7 @@ class Hub:
             reader.write(sse.HEARTBEAT)
         self._beats.schedule(reader)
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task

@@ -156,6 +156,31 @@ def test_a_send_that_is_repeated_gets_the_first_answer(run: Run[Any], streams: S
     run(scenario())
 
 
+def test_who_has_left_appends_nothing_until_a_joining_but_gets_earlier_answers(
+    run: Run[Any], streams: Streams
+) -> None:
+    """Whatever a process still believes: the log's own order decides."""
+
+    async def outcome(sent: Draft) -> str:
+        return (await streams.append(sent)).outcome
+
+    async def scenario() -> None:
+        earlier = draft()
+        assert await outcome(earlier) == "new"
+        assert await outcome(draft(type="member.leave")) == "new"
+        for type_ in ("message", "message.update", "message.delete", "reaction.add"):
+            assert await outcome(draft(type=type_)) == "out"
+        assert await outcome(draft(author_id=BOB)) == "new"
+        assert await outcome(draft(DEN)) == "new"
+        assert await outcome(earlier) == "again"
+        assert await outcome(draft(type="room.update")) == "new"  # still owed to the log
+        assert await outcome(draft(type="member.join")) == "new"
+        assert await outcome(draft()) == "new"
+        assert await everything(streams) == [1, 2, 3, 4, 5, 6]
+
+    run(scenario())
+
+
 def test_a_key_names_a_send_of_one_author_in_one_room(run: Run[Any], streams: Streams) -> None:
     async def scenario() -> None:
         same = {"key": "a"}

@@ -30,8 +30,10 @@ if ARGV[6] ~= '' then
   end
 end
 
--- Who was let in by a process that has not heard of the leaving yet.
-if meta[6] and string.sub(ARGV[2], 1, 7) == 'message' then
+-- Who was let in by a process that has not heard of the leaving yet. What somebody did to a
+-- room or its members before is still to be told.
+local kind = string.match(ARGV[2], '^%a+')
+if meta[6] and (kind == 'message' or kind == 'reaction') then
   return {'out'}
 end
 

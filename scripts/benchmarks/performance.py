@@ -18,7 +18,7 @@ PER_PROCESS = 10_000  # streams of one process; what `idle` has measured
 LOADED = 0.6  # of a core, that a web process should not exceed on average
 PER_HOST = 8  # web processes
 FEED_RATE = 1000  # messages a second, over all rooms
-READS_PER_S = 100  # of a process, at most: quartchat/feed.py rests 10 ms between reads
+READS_PER_S = 50  # of a process, at most: quartchat/feed.py rests 20 ms between reads
 PER_READER = (1, 10, 100)  # messages a second that each reader gets
 NOT_YET = "Not measured yet: `scripts/bench {}` makes this table."
 
