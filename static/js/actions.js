@@ -2,6 +2,7 @@
 // from message to message, the emoji below each, and the question before a deletion.
 
 const template = document.querySelector("#actions-template");
+const STOPS = ".reaction, .quote";
 const dialog = document.querySelector("#delete-dialog");
 
 export class Actions {
@@ -49,10 +50,10 @@ export class Actions {
     else if (this.#group.parentElement !== article) article.append(this.#group);
   }
 
-  /** Emoji are a stop of the Tab key only in the message where the reader is. */
+  /** Emoji and the quote are stops of the Tab key only in the message where the reader is. */
   #tabbable(article) {
-    if (article !== this.#article) for (const button of this.#article?.querySelectorAll(".reaction") ?? []) button.tabIndex = -1;
-    for (const button of article?.querySelectorAll(".reaction") ?? []) button.tabIndex = 0;
+    if (article !== this.#article) for (const button of this.#article?.querySelectorAll(STOPS) ?? []) button.tabIndex = -1;
+    for (const button of article?.querySelectorAll(STOPS) ?? []) button.tabIndex = 0;
   }
 
   #clicked(target) {

@@ -5,6 +5,7 @@ import { createLine } from "./lines.js";
 
 const AT_END_PX = 48; // this close to the end counts as reading along
 const NEAR_PX = 600; // older and newer messages are fetched before the reader gets there
+const NAMED = ["message", "start"]; // rows that say how somebody, or the room, is called
 const FOUND_MS = 2_500; // as long as a message that was jumped to stands out
 
 export class Log {
@@ -16,6 +17,7 @@ export class Log {
   #hasNewer = false;
   #loaded = false; // the last drawing had messages on their way
   #version = 0;
+  #roomName = "";
   #on;
 
   /** `on`: {moved(), top(), bottom()} */
@@ -61,8 +63,10 @@ export class Log {
     this.#loaded = busy;
     this.#hasNewer = hasNewer;
     const anchor = this.#pinned ? null : this.#anchor();
-    this.#patch(rows, roomName, { ...context, renamed: version !== this.#version });
+    const renamed = version !== this.#version || roomName !== this.#roomName;
     this.#version = version;
+    this.#roomName = roomName;
+    this.#patch(rows, { ...context, renamed });
     if (!anchor) this.toEnd();
     else if (anchor.element.isConnected) this.#log.scrollTop += anchor.element.offsetTop - anchor.top;
     this.#askForMore();
@@ -102,9 +106,9 @@ export class Log {
     return element ? { element, top: element.offsetTop } : null;
   }
 
-  #patch(rows, roomName, context) {
+  #patch(rows, context) {
     const old = this.#shown;
-    this.#shown = new Map(rows.map((row) => [row.key, this.#render(row, old.get(row.key), roomName, context)]));
+    this.#shown = new Map(rows.map((row) => [row.key, this.#render(row, old.get(row.key), context)]));
     for (const [key, { element }] of old) {
       if (this.#shown.get(key)?.element !== element) this.#remove(element);
     }
@@ -122,9 +126,9 @@ export class Log {
     element.remove();
   }
 
-  #render(row, shown, roomName, context) {
-    if (shown && same(shown.row, row) && !(context.renamed && row.message)) return shown;
-    if (row.kind !== "message") return { row, element: createLine(row, roomName) };
+  #render(row, shown, context) {
+    if (shown && same(shown.row, row) && !(context.renamed && NAMED.includes(row.kind))) return shown;
+    if (row.kind !== "message") return { row, element: createLine(row, this.#roomName) };
     const element = shown?.element ?? createArticle();
     fillArticle(element, row, shown?.row, context);
     return { row, element };
