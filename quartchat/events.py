@@ -171,9 +171,10 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `lost`: Redis may have lost the end of a room, or of all rooms of the partition (no
     `room_id`); who has seen a number above `n` must read the history anew.
+    `begin`: nothing to do; what SQL holds is from before.
     """
 
-    kind: Literal["session", "user", "room", "gone", "notice", "lost"]
+    kind: Literal["session", "user", "room", "gone", "notice", "lost", "begin"]
     user_id: UserId  # `user`: whose name or sessions are others now
     session: str | None = None  # `session`: the hash of the secret that is no longer good
     room_id: RoomId | None = None  # `room`: one that the user made and is in; `gone`: no more

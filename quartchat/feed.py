@@ -137,7 +137,7 @@ class Feed:
         """
         async with self._beginning:  # of all lanes, one finds out where to begin
             if not self.position:
-                self._begin(await self._streams.position())
+                self._begin(await self._present_end())
         await self._find_signals(lane)
         found = dict(enumerate(self.position))
         gap = False
@@ -159,6 +159,18 @@ class Feed:
             lanes = enumerate(self.position)  # other lanes went on meanwhile
             self._begin(tuple(found[p] if p in lane else now for p, now in lanes))
         return gap
+
+    async def _present_end(self) -> Position:
+        """Return where the feeds end.
+
+        One that Redis knows nothing of gets an entry first: to begin at 0 would be to say that
+        there was nothing before, while SQL may hold all that a Redis had that was emptied since.
+        """
+        position = await self._streams.position()
+        for partition, last in enumerate(position):
+            if not last:
+                await self._streams.control(Control("begin", events.NOBODY), partition)
+        return position if all(position) else await self._streams.position()
 
     async def _find_signals(self, lane: Lane) -> None:
         """Begin at the present end of the signals, or go on if none were lost meanwhile."""

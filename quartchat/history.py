@@ -203,8 +203,11 @@ async def feed_page(
     """
     mine = {r: n for r, n in joined.items() if streams.partition(r) == partition}
     entries = await streams.read_feed(partition, feed, FEED_PAGE)
-    # Asked after the read: what had been trimmed by then may be missing from it.
+    # Asked after the read: what had been trimmed by then may be missing from it. Where nothing
+    # is left of what this process has seen, Redis has lost it.
     trimmed = min(await streams.trimmed(partition), up_to)
+    if not entries and trimmed <= feed:
+        trimmed = up_to
     if feed < trimmed:
         found = await store.run(archive.feed, mine, feed, trimmed, FEED_PAGE)
         reached = found[-1].feed if len(found) == FEED_PAGE else trimmed

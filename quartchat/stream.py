@@ -152,9 +152,10 @@ class Streams:
             if "equal or smaller" not in str(error):  # else: another process was faster
                 raise
 
-    async def control(self, control: Control) -> None:
+    async def control(self, control: Control, partition: int = 0) -> None:
         """Put a control entry on the feed; every process hears of it within a second."""
-        partition = 0 if control.room_id is None else self.partition(control.room_id)
+        if control.room_id is not None:
+            partition = self.partition(control.room_id)
         await self._redis.xadd(group.key(partition), {"c": msgspec.json.encode(control)})
 
     async def mark(self, room_id: RoomId, user_id: UserId, n: int, messages: int) -> None:

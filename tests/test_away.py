@@ -128,6 +128,31 @@ def test_an_emptied_redis_uses_no_number_twice_and_its_readers_go_on_from_sql(
         harness.eventually(lambda: inside.execute(stored) == [(n,) for n in range(1, 7)])
 
 
+@pytest.mark.parametrize("from_first", [False, True], ids=["its place", "the beginning"])
+def test_who_begins_on_an_emptied_redis_knows_that_sql_has_what_was_before(
+    own_valkey: harness.Valkey, start_server: StartServer, *, from_first: bool
+) -> None:
+    """A feed that has nothing yet says so by no number: what lies before it is not in memory."""
+    server = start_server(REDIS_URL=own_valkey.url())
+    ann = server.user("ann")
+    room = ann.room()
+    with ann.stream("/api/chat/events") as stream:
+        cursor = stream.next("ready")["cursor"]
+    for n in range(1, 6):
+        ann.say(room, f"{n}")
+    with harness.sql(server.database_url) as inside:
+        harness.eventually(lambda: len(inside.execute("SELECT n FROM event")) == 5)
+    server.web.terminate()
+    with closing(harness.inside(server.redis_url)) as client:
+        client.flushall()
+    server.web.start()
+    server.wait_until_ready()
+    with ann.stream("/api/chat/events", last_event_id="0" if from_first else cursor) as resumed:
+        assert [resumed.next("message")["id"] for _ in range(5)] == [1, 2, 3, 4, 5]
+        ann.say(room, "6")
+        assert resumed.next("message")["id"] == 6
+
+
 def test_an_archive_too_far_behind_stops_posting_until_it_has_caught_up(
     own_valkey: harness.Valkey, start_server: StartServer
 ) -> None:

@@ -317,3 +317,23 @@ def test_a_feed_is_followed_also_while_it_is_cut(run: Run, streams: Streams) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "FEED_PAGE", 3)
         run(scenario())
+
+
+def test_a_feed_that_redis_has_lost_is_followed_in_sql(run: Run, streams: Streams) -> None:
+    """Emptied, or with a master that has less: the process has seen more than Redis holds."""
+
+    async def scenario() -> None:
+        room_id = await new_room(streams)
+        begin = (await streams.position())[0]
+        await add(streams, room_id, "m" * 9)
+        log = await log_of(streams, room_id)
+        await archive_events(log)
+        end = log[-1].feed
+        await streams._redis.delete(group.key(0))
+        place, events = await history.feed_page(streams, {room_id: 0}, 0, begin, end)
+        assert (place, numbers(events)) == (end, list(range(1, 10)))
+        await streams._redis.xadd(group.key(0), {"c": "{}"}, id=unpack(log[2].feed))
+        place, events = await history.feed_page(streams, {room_id: 0}, 0, log[3].feed, end)
+        assert (place, numbers(events)) == (end, list(range(5, 10)))
+
+    run(scenario())
