@@ -10,6 +10,7 @@ it closed between two requests, the second might be on its way, and lost.
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import hypercorn.asyncio.run
@@ -19,6 +20,10 @@ from hypercorn.events import Closed, Event, RawData
 from hypercorn.typing import TaskGroup
 
 HIGH_WATER = 64 << 10  # bytes in the transport's buffer, from which on a write waits
+LATE = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"retry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 LINGER_S = 0.5  # who asks for nothing for so long while the process ends is not in use
 
 
@@ -113,10 +118,26 @@ class Connection(TCPServer):
         later the more there is, and meanwhile new ones would need memory of their own.
         """
         try:
-            await super().run()
+            if self.context.terminated.is_set():
+                await self._refuse()
+            else:
+                await super().run()
         finally:
             for name in ("protocol", "idle_task", "_task_group"):
                 self.__dict__.pop(name, None)
+
+    async def _refuse(self) -> None:
+        """Say when to come back: for what is accepted while the listener closes nobody waits.
+
+        Its request would be cancelled with the loop, and answered by Hypercorn with a 500.
+        """
+        self.writer.write(LATE)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await self.reader.read(HIGH_WATER)  # or the answer is lost with a reset
+        finally:
+            self.writer.close()
 
     async def protocol_send(self, event: Event) -> None:
         """Write; nearly always there is room, and then there is nothing to wait for."""

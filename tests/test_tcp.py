@@ -9,6 +9,7 @@ from typing import Any
 import hypercorn.asyncio
 import hypercorn.asyncio.run
 import pytest
+from hypercorn.asyncio.worker_context import WorkerContext
 from rolling import until
 
 from quartchat import listener, tcp
@@ -129,3 +130,30 @@ def test_a_closed_connection_is_freed_at_once_and_waits_for_no_collector() -> No
         asyncio.run(scenario())
     finally:
         gc.enable()
+
+
+def test_who_is_accepted_after_the_end_has_begun_is_told_when_to_come_back() -> None:
+    """Not cancelled in the middle of the request, which Hypercorn would make a 500 of."""
+
+    async def scenario() -> tuple[bytes, bool]:
+        context, settings = WorkerContext(None), hypercorn.Config()
+        await context.terminated.set()
+        loop = asyncio.get_running_loop()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            kind = type("Connection", (tcp.Connection,), {"idle": Idle()})
+            await kind(app, loop, settings, context, {}, reader, writer)
+
+        async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(REQUEST)
+            async with asyncio.timeout(5):
+                answer = await reader.readuntil(b"\r\n\r\n")
+                ended = await reader.read() == b""
+            writer.close()
+            return answer, ended
+
+    answer, ended = asyncio.run(scenario())
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
+    assert ended
