@@ -51,6 +51,7 @@ class Assets:
         self._assets = {path.relative_to(directory).as_posix(): _read(path) for path in files}
         everything = "".join(f"{name} {a.digest}\n" for name, a in self._assets.items())
         self.version = _digest(everything.encode())
+        self._modules: dict[str, list[str]] = {}  # by entry
 
     def find(self, path: str) -> tuple[Asset | None, bool]:
         """Look a path up; whether its address holds this content for ever.
@@ -68,8 +69,10 @@ class Assets:
 
     def modules(self, entry: str) -> list[str]:
         """Return every module that a module needs, so that none waits for another to be read."""
+        if entry in self._modules:
+            return self._modules[entry]
         directory = entry.rpartition("/")[0]
-        found = [entry]
+        found = self._modules[entry] = [entry]
         for name in found:
             source = self._assets[name].plain.decode()
             needed = [f"{directory}/{other}" for other in _IMPORTS.findall(source)]

@@ -5,7 +5,15 @@ const CACHE = "quartchat-offline";
 const PAGE = "/static/offline.html";
 const SHELL = [PAGE, "/static/css/tokens.css", "/static/css/base.css", "/static/css/account.css", "/static/js/offline.js"];
 
+// Everything else goes past this worker, where the browser can do that.
+const ROUTES = [
+  { condition: { requestMode: "navigate" }, source: "fetch-event" },
+  ...SHELL.map((pathname) => ({ condition: { urlPattern: { pathname } }, source: "fetch-event" })),
+  { condition: { urlPattern: {} }, source: "network" },
+];
+
 self.addEventListener("install", (event) => {
+  event.addRoutes?.(ROUTES);
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL)).then(() => self.skipWaiting()));
 });
 

@@ -626,6 +626,58 @@ def test_a_phone_shows_the_rooms_or_one_room_and_a_way_back(
     expect(field(page)).to_be_visible()
 
 
+ASKED = """() => performance.getEntriesByType("resource")
+  .filter(({ name }) => new URL(name).pathname.match(/^.api.(me|chat.rooms)$/))
+  .map(({ name, initiatorType }) => [new URL(name).pathname, initiatorType])"""
+
+
+def test_what_the_page_needs_first_is_asked_for_once_and_before_its_scripts_run(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page(address(ann.room()), ann)
+    status(page)
+    assert sorted(page.evaluate(ASKED)) == [["/api/chat/rooms", "link"], ["/api/me", "link"]]
+
+
+FRAME = "**/js/frame.js"
+
+
+def test_what_is_asked_for_before_its_code_is_here_is_done_once_it_is(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page("/login", ann)
+    held: list[Route] = []
+    page.route(FRAME, lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    for press in (
+        lambda: page.get_by_role("button", name="New room").click(),
+        lambda: page.keyboard.press("Control+k"),
+    ):
+        page.goto("/")
+        expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
+        eventually(page, lambda: len(held) == 1)
+        press()
+        page.wait_for_timeout(100)  # ms
+        assert page.get_by_role("dialog").count() == 0
+        held.pop().continue_()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        status(page)
+
+
+def test_a_part_of_the_page_that_does_not_come_is_loaded_again(
+    open_page: Open, ann: harness.Client
+) -> None:
+    room = ann.room()
+    ann.say(room, "hello")
+    page = open_page("/login", ann)
+    page.route(FRAME, lambda route: route.abort(), times=1)
+    page.goto(address(room))
+    expect(articles(page, "hello")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="could not be loaded")).to_be_visible()
+    status(page)
+    page.get_by_role("button", name="Room details").click()
+    expect(page.get_by_role("complementary", name="Room details")).to_be_visible()
+
+
 def test_the_page_keeps_its_own_content_policy(open_page: Open, ann: harness.Client) -> None:
     """`complaints` fails this test if any script, style or picture is refused."""
     page = open_page(address(ann.room()), ann)

@@ -23,6 +23,7 @@ SCENARIOS = (
     "history",
     "search",
     "startup",
+    "opening",
     "processes",
 )
 INTERRUPTED = 130

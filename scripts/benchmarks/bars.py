@@ -18,6 +18,7 @@ HEAVY, MIDDLE, LIGHT = ({**CROWD, "rate": rate} for rate in (1000, 100, 10))
 COUNTS = ("web", "all")
 NOT_YET = "not measured"
 SEARCH_MS = 25
+OPENED_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +247,16 @@ BARS: dict[str, tuple[Bar, ...]] = {
             form="{:.1f} ms",
         )
         for kind in ("common word", "common prefix", "rare word", "phrase", "rare phrase")
+    ),
+    "opening": tuple(
+        Bar(
+            f"50,000 messages, {cache} cache: shown within 300 ms of the document",
+            {"messages": 50_000, "cache": cache},
+            "shown_ms",
+            most=OPENED_MS,
+            form="{:.0f} ms",
+        )
+        for cache in ("cold", "warm")
     ),
     "processes": tuple(
         bar

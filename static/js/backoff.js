@@ -30,3 +30,16 @@ export class Backoff {
     this.#tries = 0;
   }
 }
+
+/** Try until it works; what is refused for good (a 401 leads to the login page) never does. */
+export async function persist(attempt, onproblem) {
+  const backoff = new Backoff();
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (problem) {
+      onproblem(problem);
+      await backoff.wait(problem.retryAfterMs);
+    }
+  }
+}

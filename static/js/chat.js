@@ -1,10 +1,10 @@
 // The chat page: wires the session to the stream on one side and to the elements on the other.
 
 import * as api from "./api.js";
-import { Backoff } from "./backoff.js";
+import { persist } from "./backoff.js";
 import { Conversation } from "./conversation.js";
 import { Door } from "./door.js";
-import { Frame } from "./frame.js";
+import { Early } from "./early.js";
 import { showBadge } from "./badge.js";
 import { install } from "./install.js";
 import { called } from "./labels.js";
@@ -14,8 +14,9 @@ import { RoomList } from "./room-list.js";
 import { Session } from "./session.js";
 import { Tabs } from "./tabs.js";
 
-const FRAME_MS = 30; // changes within this time are drawn together
+const FRAME_MS = 30; // between two drawings: changes within this time are drawn together
 const NOTICE_MS = 8_000;
+const FRAME_AFTER_MS = 500; // the rest of the page waits for the messages, but not for long
 const RETRY_MS = 5_000; // after an event whose consequences could not be fetched
 const ROOM_PATH = /^\/rooms\/(\d+)$/;
 const JOIN_PATH = /^\/join\/([^/]+)$/;
@@ -33,7 +34,8 @@ class Chat {
   #session;
   #tabs;
   #connected = false;
-  #drawing = 0;
+  #drawing = 0; // a timer
+  #drawn = -Infinity; // when
   #noticeTimer = 0;
   #place = new Place();
   #roomList = new RoomList();
@@ -44,7 +46,11 @@ class Chat {
     notify: (text) => this.#notify(text),
   });
   #conversation;
-  #frame;
+  #frame = null; // once it is loaded
+  #settle; // what the reader came for is shown
+  #settled = new Promise((resolve) => {
+    this.#settle = resolve;
+  });
 
   constructor(me) {
     this.#me = me;
@@ -57,13 +63,6 @@ class Chat {
       end: () => this.#draw(),
       notify: (text) => this.#notify(text),
     });
-    this.#frame = new Frame(me, this.#session, {
-      enter: (room) => this.#enter(room),
-      notify: (text) => this.#notify(text),
-      openMessage: (roomId, messageId) => this.openMessage(roomId, messageId),
-      attended: (roomId) => roomId === this.#session.open && this.#attended,
-      speaks: () => this.#tabs.leading,
-    });
     this.#tabs = new Tabs(`quartchat.${me.id}`, "/api/chat/events", {
       onevent: (event) => this.#receive(event),
       onstate: (connected) => this.#showStatus(connected),
@@ -72,12 +71,39 @@ class Chat {
   }
 
   async start() {
-    install();
+    const early = new Early();
     this.#listen();
-    this.#frame.start();
-    this.#tabs.start(await persist(() => this.#session.load(), (problem) => this.#cannotStart(problem)));
+    const cursor = await persist(() => this.#session.load(), (problem) => this.#cannotStart(problem));
     this.#session.outbox.restore();
-    await this.#route();
+    this.#route();
+    setTimeout(this.#settle, FRAME_AFTER_MS);
+    await this.#settled;
+    if (!(await this.#loadFrame())) return;
+    early.end();
+    this.#tabs.start(cursor);
+    install();
+  }
+
+  /** Everything around the room, which nobody needs before there is something to read; whether it came. */
+  async #loadFrame() {
+    document.head.append(find("frame-modules").content);
+    try {
+      const { Frame } = await import("./frame.js");
+      this.#frame = new Frame(this.#me, this.#session, {
+        enter: (room) => this.#enter(room),
+        notify: (text) => this.#notify(text),
+        openMessage: (roomId, messageId) => this.openMessage(roomId, messageId),
+        attended: (roomId) => roomId === this.#session.open && this.#attended,
+        speaks: () => this.#tabs.leading,
+      });
+    } catch {
+      setTimeout(() => location.reload(), RETRY_MS); // a browser does not ask for a module twice
+      this.#notify("A part of the page could not be loaded. Trying again…");
+      return false;
+    }
+    this.#frame.start();
+    this.#drawNow();
+    return true;
   }
 
   #listen() {
@@ -215,17 +241,25 @@ class Chat {
   }
 
   #draw() {
-    this.#drawing ||= setTimeout(() => this.#drawNow(), FRAME_MS);
+    this.#drawing ||= setTimeout(() => this.#drawNow(), this.#drawn + FRAME_MS - performance.now());
   }
 
   #drawNow() {
     clearTimeout(this.#drawing);
     this.#drawing = 0;
+    this.#drawn = performance.now();
     this.#drawRoom();
     const { rooms, open, presence } = this.#session;
     this.#roomList.render(rooms.sorted, open, presence);
-    this.#frame.draw(rooms.get(open) ?? null);
+    this.#frame?.draw(rooms.get(open) ?? null);
     this.#drawTitle();
+    if (!this.#frame && !this.#awaited) requestAnimationFrame(() => setTimeout(this.#settle));
+  }
+
+  /** Whether the open room's messages are on their way. */
+  get #awaited() {
+    const { open } = this.#session;
+    return Boolean(open) && ["new", "loading"].includes(this.#session.timeline(open).state);
   }
 
   #drawRoom() {
@@ -250,19 +284,6 @@ class Chat {
     clearTimeout(this.#noticeTimer);
     find("notice").textContent = text;
     this.#noticeTimer = setTimeout(() => find("notice").replaceChildren(), NOTICE_MS);
-  }
-}
-
-/** Try until it works; what is refused for good (a 401 leads to the login page) never does. */
-async function persist(attempt, onproblem) {
-  const backoff = new Backoff();
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (problem) {
-      onproblem(problem);
-      await backoff.wait(problem.retryAfterMs);
-    }
   }
 }
 

@@ -75,7 +75,6 @@ export class Frame {
   }
 
   hear(event) {
-    this.#session.presence.hear(event);
     this.#details.hear(event);
     this.#notify.hear(event);
     if (event.type === "ready" || event.type === "invitation") this.#invitations.load();

@@ -15,7 +15,7 @@ import { Storage } from "./storage.js";
 import { Timelines } from "./timelines.js";
 import { Telling, Typing } from "./typing.js";
 
-const ROOMS_PER_PAGE = 200;
+const ROOMS_PER_PAGE = 200; // chat.html asks for the first page before there is a script
 const PATIENCE_MS = 10_000; // many hear `missed` in the same moment
 
 const path = (roomId, rest = "") => `/api/chat/rooms/${roomId}${rest}`;
@@ -170,6 +170,7 @@ export class Session {
   async receive(event) {
     const { type, data } = event;
     const roomId = data.room_id;
+    this.presence.hear(event);
     // Joined in another tab: the first event says so.
     if (data.id && roomId && !this.rooms.get(roomId)) return this.refresh(roomId);
     const missing = roomId && this.#gaps.before(event, this.rooms.get(roomId)?.last_id);

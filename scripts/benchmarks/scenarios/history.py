@@ -61,7 +61,7 @@ def _filled(bench: Bench, result: Result, size: int) -> Iterator["Client"]:
         server = Quartchat(directory, People(1, writers=WRITERS))
         server.prepare()
         with closing(sqlite3.connect(server.database)) as connection:
-            _fill(bench, connection, size)
+            fill(bench, connection, size)
         stack.enter_context(server)
         with writers_of(server, server.heads(WRITERS), directory) as writers:
             posted = writers.ask("post", rate=100, count=LIVE, rooms=[1], limit_s=20)
@@ -123,7 +123,7 @@ def _ask(asked: dict[int, Client], requests: int) -> dict[tuple[str, int], Any]:
     return took
 
 
-def _fill(bench: Bench, connection: sqlite3.Connection, size: int) -> None:
+def fill(bench: Bench, connection: sqlite3.Connection, size: int) -> None:
     """Put messages into room 1, as the worker would have."""
     began = time.monotonic()
     connection.execute("PRAGMA synchronous = OFF")
@@ -149,6 +149,6 @@ def _rows(first: int, last: int) -> Iterator[tuple[int, str, int, int, int, str]
             f'{{"id":{n},"room_id":1,"author":{{"id":{author},"username":"u{author:05}",'
             f'"display_name":"Person {author:05}","created_at":"{CREATED}"}},"body":"{text}",'
             f'"html":"<p>{text}</p>\\n","created_at":"{CREATED}","edited_at":null,'
-            f'"deleted_at":null,"client_id":"{key}","reply_to":null,"reactions":[]}}'
+            f'"deleted_at":null,"client_id":"{key}","reply_to":null,"reactions":[],"mentions":[]}}'
         )
         yield n, data, n, FIRST_FEED + (n << 20), author, key
