@@ -102,10 +102,7 @@ class _Worker:
             await history.heads(self._streams, list(self._recent), NOBODY)
             self._unsure = False
         if not self._held and monotonic() - self._claimed >= CLAIM_EVERY_S:
-            for partition in self._lane:
-                claimed = await self._group.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
-                self._held.append((partition, claimed))
-            self._claimed = monotonic()
+            await self._take_over()
         if not self._held:
             self._held = await self._group.take(self._name, BATCH, self._lane)
         news = max((len(entries) for _, entries in self._held), default=0)
@@ -118,6 +115,16 @@ class _Worker:
             earlier, self._stored = self._stored, monotonic()
             if self._stored - earlier < 2 * PACE_S:
                 await asyncio.sleep(PACE_S)
+
+    async def _take_over(self) -> None:
+        """Take what other workers have left undone, or will have if they are dead."""
+        for partition in self._lane:
+            # One that died after its XACK has left texts that nobody else would trim.
+            for room_id, place in (await self._group.deletions(partition)).items():
+                self._wait(partition, room_id, place)
+            claimed = await self._group.claim(partition, self._name, CLAIM_IDLE_S, BATCH)
+            self._held.append((partition, claimed))
+        self._claimed = monotonic()
 
     async def _store(self, partition: int, entries: list[Event | Control]) -> None:
         """Commit a batch, acknowledge it, trim what no one will miss."""
@@ -133,13 +140,9 @@ class _Worker:
         for event in events:
             self._recent[event.room_id] = None
             self._recent.move_to_end(event.room_id)
-            waiting[event.room_id] = max(
-                waiting.get(event.room_id, (FeedId(0), 0)), (event.feed, event.n)
-            )
+            self._wait(partition, event.room_id, (event.feed, event.n))
         while len(self._recent) > RECENT_ROOMS:
             self._recent.popitem(last=False)
-        while len(waiting) > UNTRIMMED:
-            del waiting[next(iter(waiting))]
         first_open = await self._group.archived(partition, entries)
         done = {room_id: n for room_id, (feed, n) in waiting.items() if feed < first_open}
         await asyncio.gather(
@@ -147,3 +150,10 @@ class _Worker:
         )
         for room_id in done:
             del waiting[room_id]
+
+    def _wait(self, partition: int, room_id: RoomId, place: tuple[FeedId, int]) -> None:
+        """Have a room trimmed once everything up to a place of the feed is committed."""
+        waiting = self._committed.setdefault(partition, {})
+        waiting[room_id] = max(waiting.get(room_id, place), place)
+        if len(waiting) > UNTRIMMED:
+            del waiting[next(iter(waiting))]

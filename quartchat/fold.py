@@ -80,6 +80,18 @@ def about(event: Event) -> int | None:
     return None
 
 
+def text_of(event: Event) -> int:
+    """Return the id of the message whose text an event brings; 0 if it brings none."""
+    if event.type == "message":
+        return event.n
+    return _decode_message(event.data).id if event.type == "message.update" else 0
+
+
+def is_deleted(data: bytes) -> bool:
+    """Whether a message's JSON is what a deletion has left."""
+    return b'"deleted_at":null' not in data and _decode_message(data).deleted_at is not None
+
+
 def fold(messages: Iterable[Message], later: Iterable[Event]) -> list[Message]:
     """Return messages, and those that came later, as they stand after later events."""
     standing = {message.id: message for message in messages}

@@ -4,6 +4,8 @@ What was delivered to a worker and is not acknowledged is pending, and may be cl
 another; a feed is cut only below that.
 
     feed:{p}        stream   everything that happens in the partition, and control entries
+    texts:{p}       hash     by room "<feed id>:<n>:<text>": event n deleted a message, and the
+                             room's stream may hold texts of deleted ones up to event `text`
 """
 
 from collections.abc import Iterable
@@ -13,7 +15,7 @@ from typing import Any
 from redis import exceptions
 
 from quartchat import events, records
-from quartchat.events import Control, Event, FeedId
+from quartchat.events import Control, Event, FeedId, RoomId
 
 # A read waits so long for news; must stay below redis_client.TIMEOUT_S.
 BLOCK_S = 1.0
@@ -28,6 +30,11 @@ _lua = Path(__file__).with_name("lua")
 def key(partition: int) -> str:
     """Return the name of a partition's feed."""
     return f"feed:{{{partition}}}"
+
+
+def texts_key(partition: int) -> str:
+    """Return the name of the list of rooms whose streams are to be rid of deleted texts."""
+    return f"texts:{{{partition}}}"
 
 
 class Group:
@@ -84,6 +91,12 @@ class Group:
             args=[NAME, WINDOW, *(events.unpack(entry.feed) for entry in entries)],
         )
         return events.pack(reply)
+
+    async def deletions(self, partition: int) -> dict[RoomId, tuple[FeedId, int]]:
+        """Return the last deletion of each room whose stream may hold the text."""
+        found = await self._redis.hgetall(texts_key(partition))
+        split = {RoomId(int(room)): value.split(b":") for room, value in found.items()}
+        return {room: (events.pack(feed), int(n)) for room, (feed, n, _) in split.items()}
 
     async def stored(self, partition: int) -> FeedId:
         """Return the place up to which SQL holds all that the feed brought."""

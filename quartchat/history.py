@@ -4,9 +4,9 @@ Redis holds a room's newest events without a hole, SQL holds at least all that R
 trimmed. So whoever reads Redis first, and asks SQL only for what lies below what was
 found there, misses nothing, whatever is archived or trimmed in between.
 
-Events are the log as it was; messages and pages of them are its fold. SQL holds messages
-as far as it is archived, and Redis holds each changed one as it stands until SQL has all
-of its changes and the last one is out of the room's window.
+Events are the log as it was, but for the texts of deleted messages; messages and pages of
+them are its fold. SQL holds messages as far as it is archived, and Redis holds each changed
+one as it stands until SQL has all of its changes and the last one is out of the room's window.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,13 +22,14 @@ from quartchat.recent import fitting
 from quartchat.records import Head, Standing
 from quartchat.store import changes
 from quartchat.store import events as archive
-from quartchat.stream import Streams
+from quartchat.stream import States, Streams
 
 READ = 100  # events read from Redis at once, at least: not all of them are messages
 FEED_PAGE = 500  # events read at once when a reader of all rooms is behind
 RESTORE = 3000  # events put back at most; where more are missing, the room is read from SQL
 
 log = structlog.get_logger()
+_replace = msgspec.structs.replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,24 @@ class Page:
 
 
 async def after(streams: Streams, room_id: RoomId, n: int, limit: int) -> list[Event]:
-    """Return up to `limit` events of every type with numbers n+1, n+2, …; empty at the head."""
-    found = await streams.read(room_id, n, limit)
+    """Return up to `limit` events of every type with numbers n+1, n+2, …; empty at the head.
+
+    Of a message that is deleted by now, and of its edits, what is left of it.
+    """
+    forgotten, found = await streams.replay(room_id, n, limit)
     if found and found[0].n == n + 1:
         return found
     # All that Redis lacks in front of what it gave is in SQL. Of what it has, SQL may have some
     # and lack others: one worker commits while another still holds what came before.
     first = found[0].n if found else NEVER
-    rows = [row for row in await store.run(archive.after, room_id, n, limit) if row.n < first]
+    query = partial(archive.after, room_id, n, limit)
+    rows, changed = await _with_changes(streams, room_id, forgotten, query)
+    deleted = {id_: state.data for id_, state in changed.items() if fold.is_deleted(state.data)}
+    rows = [
+        row if (id_ := fold.text_of(row)) not in deleted else _replace(row, data=deleted[id_])
+        for row in rows
+        if row.n < first
+    ]
     return (rows + found)[:limit]
 
 
@@ -176,21 +187,26 @@ async def _after(streams: Streams, room_id: RoomId, n: int, limit: int) -> list[
 async def _archived(
     streams: Streams, room_id: RoomId, forgotten: bytes, query: Callable[[], list[Event]]
 ) -> list[Event]:
-    """Return messages of SQL with what Redis knows of their changes.
+    """Return messages of SQL as Redis and SQL together know them."""
+    rows, changed = await _with_changes(streams, room_id, forgotten, query)
+    return [_replace(row, data=changed[row.n].data) if row.n in changed else row for row in rows]
+
+
+async def _with_changes(
+    streams: Streams, room_id: RoomId, forgotten: bytes, query: Callable[[], list[Event]]
+) -> tuple[list[Event], States]:
+    """Return events of SQL, and what Redis knows of changes of the messages that they bring.
 
     Redis had forgotten changes up to `forgotten` before SQL was asked. If it has forgotten
     more meanwhile, those may be missing from both answers, and SQL is asked again.
     """
     while True:
         rows = await store.run(query)
-        now, changed = await streams.states(room_id, [row.n for row in rows])
+        ids = {fold.text_of(row) for row in rows} - {0}
+        now, changed = await streams.states(room_id, list(ids))
         if now == forgotten or not rows:
-            break
+            return rows, changed
         forgotten = now
-    return [
-        msgspec.structs.replace(row, data=changed[row.n].data) if row.n in changed else row
-        for row in rows
-    ]
 
 
 async def feed_page(

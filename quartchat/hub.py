@@ -21,15 +21,7 @@ from quartchat import errors, losses, metrics, sse, store, tasks
 from quartchat.attendance import Attendance
 from quartchat.beats import Beats
 from quartchat.config import Config
-from quartchat.events import (
-    Control,
-    Event,
-    FeedId,
-    MemberEvent,
-    Position,
-    RoomId,
-    UserId,
-)
+from quartchat.events import Control, Event, FeedId, MemberEvent, Position, RoomId, UserId
 from quartchat.feed import Feed
 from quartchat.feed_reader import FeedReader
 from quartchat.flush import Flush, in_turns
@@ -204,6 +196,8 @@ class Hub:
                 self._flush.dirty.add(entry.room_id)
                 if entry.type in ("member.join", "member.leave"):
                     self._member(entry)
+                elif entry.type == "message.delete":
+                    self._pages.forget(entry.room_id)
             else:
                 self.recent.advance(partition, entry)
                 self._control(entry)

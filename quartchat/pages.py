@@ -53,6 +53,16 @@ class Pages:
         self._bytes = 0
         self._loading = {}
 
+    def forget(self, room_id: RoomId) -> None:
+        """Forget a room's pages, and what is being read of it once that is read.
+
+        A message was deleted, and what is read from now on does not have its text.
+        """
+        for key in [key for key in self._kept if key[0] == room_id]:
+            self._bytes -= _size(self._kept.pop(key))
+        for key in [key for key in self._loading if key[0] == room_id]:
+            del self._loading[key]
+
     async def _load(
         self, key: Key, asked: FeedId, loading: dict[Key, "asyncio.Task[Page]"]
     ) -> Page:
@@ -61,13 +71,20 @@ class Pages:
             async with self._turns:
                 found = await history.after(self._streams, room_id, number * EVENTS, EVENTS)
         finally:
-            del loading[key]
+            stands = loading.get(key) is asyncio.current_task()
+            if stands:
+                del loading[key]
         metrics.RESUMED.labels("room").inc()
-        page = [(event.n, room_frame(event)) for event in found]
-        if len(page) == EVENTS and loading is self._loading:  # full, so it never changes
-            self._kept[key] = asked, page
-            self._bytes += sum(len(frame) for _, frame in page)
+        page = asked, [(event.n, room_frame(event)) for event in found]
+        # Full, so it never changes, but for a deletion.
+        if len(found) == EVENTS and stands and loading is self._loading:
+            self._kept[key] = page
+            self._bytes += _size(page)
             while self._bytes > KEPT_BYTES:
-                _, (_, oldest) = self._kept.popitem(last=False)
-                self._bytes -= sum(len(frame) for _, frame in oldest)
-        return asked, page
+                _, oldest = self._kept.popitem(last=False)
+                self._bytes -= _size(oldest)
+        return page
+
+
+def _size(page: Page) -> int:
+    return sum(len(frame) for _, frame in page[1])

@@ -8,14 +8,18 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from quartchat import events, sse
-from quartchat.events import Event, Position, RoomId
+import msgspec
+
+from quartchat import events, fold, sse
+from quartchat.events import Event, Message, Position, RoomId
 
 LOG_EVENTS = 20_000  # events kept; a reader further behind reads Redis or SQL
 LOG_BYTES = 32 << 20  # their JSON, at most
 CHUNK_BYTES = 256 << 10  # one write carries about so much; what is left goes with the next
 CHUNKS_PER_ROOM = 16  # kept for readers at other places than most
 KEPT_BYTES = 32 << 20  # of such chunks, in all rooms; past it all are made anew
+
+_decode = msgspec.json.Decoder(Message).decode
 
 
 @dataclass(slots=True)
@@ -43,10 +47,17 @@ class Entry:
             self._feed_frame = feed_frame(self.event, self.position)
         return self._feed_frame
 
+    def redact(self, data: bytes) -> None:
+        """Put other data in the place of the event's."""
+        self.event = msgspec.structs.replace(self.event, data=data)
+        self._room_frame = self._feed_frame = b""
+
 
 @dataclass(slots=True)
 class _Room:
     entries: list[Entry] = field(default_factory=list)  # contiguous numbers
+    others: list[Entry] = field(default_factory=list)  # from before a hole: of readers of feeds
+    edits: list[Entry] = field(default_factory=list)  # those of both that edit a message
     chunks: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # by cursor, for this head
 
 
@@ -85,7 +96,7 @@ class Recent:
         room = self._rooms.get(room_id)
         last = room.entries[-1].event.n if room is not None and room.entries else 0
         if room is not None and last != n:
-            room.entries = []
+            self._break(room)
             self._forget_chunks(room)
         if room_id in self.heads:
             self.heads[room_id] = n
@@ -96,10 +107,14 @@ class Recent:
         self.advance(partition, event)
         room = self._rooms.setdefault(event.room_id, _Room())
         if room.entries and event.n != room.entries[-1].event.n + 1:
-            room.entries = []  # some were missed: who is behind them reads Redis or SQL
+            self._break(room)  # some were missed: who is behind them reads Redis or SQL
+        if event.type == "message.delete":
+            self._redact(room, event)
         self.seq += 1
         entry = Entry(event, self.seq, partition, self.position)
         room.entries.append(entry)
+        if event.type == "message.update":
+            room.edits.append(entry)
         self._forget_chunks(room)
         if event.room_id in self.heads:
             self.watch(event.room_id, event.n)
@@ -136,6 +151,20 @@ class Recent:
         entries = room.entries if room is not None else []
         index = bisect_right(entries, seq, key=lambda entry: entry.seq)
         return entries[index].event.n if index < len(entries) else events.NEVER
+
+    def _break(self, room: _Room) -> None:
+        room.others += room.entries
+        room.entries = []
+
+    def _redact(self, room: _Room, deletion: Event) -> None:
+        """Leave of a deleted message, and of its edits, what SQL leaves of them."""
+        left = _decode(deletion.data)
+        place = max(0, left.id - room.entries[0].event.n) if room.entries else 0
+        edits = room.edits if left.edited_at else ()
+        for entry in (*room.others, *edits, *room.entries[place : place + 1]):
+            if fold.text_of(entry.event) == left.id:
+                self._bytes += len(deletion.data) - len(entry.event.data)
+                entry.redact(deletion.data)
 
     def _keep_chunk(self, room: _Room, after: int, chunk: tuple[int, bytes]) -> None:
         if len(room.chunks) >= CHUNKS_PER_ROOM:
@@ -204,8 +233,10 @@ class Recent:
             if room is None:
                 continue  # forgotten, and nothing has come since
             room.entries = [entry for entry in room.entries if entry.seq > last]
+            room.others = [entry for entry in room.others if entry.seq > last]
+            room.edits = [entry for entry in room.edits if entry.seq > last]
             self._forget_chunks(room)
-            if not room.entries:
+            if not room.entries and not room.others:
                 del self._rooms[room_id]
 
 

@@ -14,7 +14,7 @@ ever, and nothing is removed that is not in SQL. It knows nothing of users' righ
     order:{p}:<id>  zset     the same messages' ids by the number of the last change
     sent:{p}:<room>:<author>:<key>  string   "<n>:<hash>", the fast half of idempotency
     feed:{p}        stream   everything that happens in the partition, and control entries
-    live:{p} and who is online: see `live`
+    texts:{p}: see `group`; live:{p} and who is online: see `live`
 """
 
 import asyncio
@@ -85,6 +85,9 @@ class Streams:
     def _states(self, room_id: RoomId) -> list[str]:
         return [self._key("state", room_id), self._key("order", room_id)]
 
+    def _changes(self, room_id: RoomId) -> list[str]:
+        return [*self._states(room_id), group.texts_key(self.partition(room_id))]
+
     # -- writing
 
     async def append(self, draft: Draft) -> Appended:
@@ -96,7 +99,7 @@ class Streams:
                 f"{self._key('sent', room_id)}:{draft.author_id}:{draft.key}",
                 self._key("room", room_id),
                 group.key(self.partition(room_id)),
-                *(() if change is None else self._states(room_id)),
+                *(() if change is None else self._changes(room_id)),
             ],
             [
                 room_id,
@@ -129,8 +132,9 @@ class Streams:
         these have `changed`. `tell`: every process hears of it on the feed.
         """
         told = msgspec.json.encode(Control("lost", events.NOBODY, room_id=room_id))
+        feed = group.key(self.partition(room_id))
         outcome, *gap = await self._script["seed"](
-            keys=[*self._keys(room_id), group.key(self.partition(room_id)), *self._states(room_id)],
+            keys=[*self._keys(room_id), feed, *self._changes(room_id)],
             args=[
                 n,
                 messages,
@@ -176,6 +180,10 @@ class Streams:
     async def look(self, room_id: RoomId, after: int, limit: int) -> Seen:
         """Return the same, but messages as they stand now."""
         return await self._look(room_id, "XRANGE", f"{after + 1}-0", "+", limit)
+
+    async def replay(self, room_id: RoomId, after: int, limit: int) -> Seen:
+        """Return events as `read` does, but what is deleted by now without its text."""
+        return await self._look(room_id, "XRANGE", f"{after + 1}-0", "+", limit, "log")
 
     async def look_back(self, room_id: RoomId, before: int | None, limit: int) -> Seen:
         """Return up to `limit` events below `before` (None: the newest), descending.
@@ -245,11 +253,7 @@ class Streams:
         """
         feeds = {group.key(p): events.unpack(position[p]) for p in lane}
         lives = {live.key(p): events.unpack(heard[p]) for p in lane}
-        reply = await self._tail.xread(
-            feeds | lives,
-            count=TAIL,
-            block=int(group.BLOCK_S * 1000),
-        )
+        reply = await self._tail.xread(feeds | lives, count=TAIL, block=int(group.BLOCK_S * 1000))
         found: list[Signal] = []
         for p in lane:
             if (told := reply.get(live.key(p).encode())) is not None:
@@ -282,8 +286,8 @@ class Streams:
     # -- letting go
 
     async def trim(self, room_id: RoomId, archived: int, window: int) -> None:
-        """Note that SQL holds a room's events up to `archived`; keep `window` of them here."""
-        keys = [*self._keys(room_id), *self._states(room_id)]
+        """Note that SQL holds a room up to `archived`; keep `window` here, but no deleted text."""
+        keys = [*self._keys(room_id), *self._changes(room_id)]
         await self._trims.call(keys, [archived, window])
 
     async def remove(self, room_id: RoomId) -> None:

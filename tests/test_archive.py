@@ -3,17 +3,21 @@
 import asyncio
 import gc
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import harness
+import msgspec
 import pytest
 from redis.exceptions import ResponseError
 
-from quartchat import archive, group, history, metrics, store, stream
+from quartchat import acks, archive, events, fold, group, history, metrics, store, stream
 from quartchat.config import Config
-from quartchat.events import Control, Event, FeedId, RoomId, UserId
+from quartchat.events import Control, Event, FeedId, Message, RoomId, User, UserId
+from quartchat.records import Change
+from quartchat.store import events as rows
 from quartchat.stream import Draft, Streams
 
 # A worker that is killed while redis-py connects leaves a socket to the garbage collector (3.11).
@@ -359,3 +363,205 @@ def test_a_worker_stops_when_it_is_told_to_also_without_redis(run: Run, config: 
     run(scenario(config))
     away = f"redis://127.0.0.1:{harness.free_port()}/0"
     run(scenario(Config(redis_url=away, database_url=config.database_url)))
+
+
+# -- deleted messages
+
+
+async def append(log: Log, kind: str, message: Message) -> Message:
+    """Put a message, or what a change makes of it, on the lobby's log."""
+    if kind == "message":
+        draft = Draft(LOBBY, ANN, kind, events.unnumbered(message), stream.random_key(), "")
+        appended = await log.streams.append(draft)
+        return msgspec.structs.replace(message, id=appended.n)
+    seen = await history.message(log.streams, LOBBY, message.id)
+    assert seen is not None
+    rest, change = msgspec.json.encode(message), Change(message.id, seen)
+    draft = Draft(LOBBY, ANN, kind, rest, stream.random_key(), "", change=change)
+    assert (await log.streams.append(draft)).outcome == "new"
+    return message
+
+
+async def say_and_edit(log: Log, text: str) -> Message:
+    ann = User(ANN, "ann", "", "")
+    said = await append(log, "message", Message(0, LOBBY, ann, text, text, ""))
+    return await append(
+        log, "message.update", fold.edited(said, text * 2, fold.Content("", []), "1")
+    )
+
+
+async def deletion(log: Log, text: str) -> None:
+    """Events 1 to 4: a message, an edit, something else, and the deletion."""
+    said = await say_and_edit(log, text)
+    await log.say(1, LOBBY)
+    await append(log, "message.delete", fold.deleted(said, "2"))
+
+
+async def held(log: Log) -> list[Event]:
+    return await log.streams.read(LOBBY, 0, 999)
+
+
+def is_told(config: Config, found: list[Event], text: str) -> bool:
+    """Whether Redis, or SQL in any column, has a text."""
+    with harness.sql(config.database_url) as sql:
+        tables = [
+            sql.execute(f"SELECT * FROM {table}")  # noqa: S608
+            for table in ("event", "latest", "document")
+        ]
+    return text in repr(found) or text in repr(tables)
+
+
+async def owed(log: Log) -> dict[RoomId, tuple[FeedId, int]]:
+    return await log.streams.group.deletions(log.streams.partition(LOBBY))
+
+
+def test_a_deleted_text_leaves_redis_as_it_is_archived_and_what_is_newer_stays(
+    run: Run, config: Config
+) -> None:
+    async def scenario() -> None:
+        text = secrets.token_hex(8)
+        async with opened(config) as log:
+            await deletion(log, text)
+            await log.say(2, LOBBY)
+            assert is_told(config, await held(log), text)
+            assert await owed(log)
+            async with working(config):
+                await log.archived()
+            assert [event.n for event in await held(log)] == [3, 4, 5, 6]
+            assert not is_told(config, await held(log), text)
+            assert not await owed(log)
+            whole = await history_of(config, log)
+            assert [event.n for event in whole] == [1, 2, 3, 4, 5, 6]
+            assert whole[0].data == whole[1].data == whole[3].data
+
+    run(scenario())
+
+
+async def history_of(config: Config, log: Log) -> list[Event]:
+    store.open_database(config.database_url)
+    found = await history.after(log.streams, LOBBY, 0, 99)
+    await store.close_database()
+    return found
+
+
+def test_the_deletion_of_what_redis_holds_no_more_trims_nothing(run: Run, config: Config) -> None:
+    async def scenario() -> None:
+        async with opened(config) as log, working(config):
+            said = await say_and_edit(log, "text")
+            await log.say(WINDOW, LOBBY)
+            await log.archived()
+            await append(log, "message.delete", fold.deleted(said, "2"))
+            await log.archived()
+            assert len(await held(log)) == WINDOW
+            assert not await owed(log)
+
+    run(scenario())
+
+
+def test_a_room_where_something_is_deleted_all_the_time_has_only_texts_that_wait(
+    run: Run, config: Config
+) -> None:
+    async def scenario() -> None:
+        texts = [secrets.token_hex(8) for _ in range(6)]
+        async with opened(config) as log:
+            said = [await say_and_edit(log, text) for text in texts]
+            store.open_database(config.database_url)
+            n = 0
+            for message in said:
+                await append(log, "message.delete", fold.deleted(message, "2"))
+                # The worker is always one deletion behind.
+                feed = await log.streams.read_feed(log.streams.partition(LOBBY), FeedId(0), 99)
+                found = [entry for entry in feed if isinstance(entry, Event)][n:-1]
+                await store.run(rows.add_events, [acks.row(event) for event in found])
+                n = found[-1].n
+                await log.streams.trim(LOBBY, n, WINDOW)
+                deleted = texts[: said.index(message) + 1]
+                left = repr(await held(log))
+                assert not any(text in left for text in deleted)
+                # SQL has the last one until its deletion is there, and a replay does not.
+                replay = await history.after(log.streams, LOBBY, 0, 99)
+                assert [event.n for event in replay] == [*range(1, n + 2)]
+                assert not any(text in repr(replay) for text in deleted)
+            await store.close_database()
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("acked", [True, False])
+def test_a_deleted_text_goes_also_if_the_worker_died_after_its_commit(
+    run: Run, config: Config, *, acked: bool
+) -> None:
+    async def scenario() -> None:
+        text = secrets.token_hex(8)
+        async with opened(config) as log:
+            await deletion(log, text)
+            partition = log.streams.partition(LOBBY)
+            await log.streams.group.join(partition)
+            [(_, found)] = await log.streams.group.take("dead", 99, (partition,))
+            store.open_database(config.database_url)
+            batch = [acks.row(event) for event in found if isinstance(event, Event)]
+            await store.run(rows.add_events, batch)
+            await store.close_database()
+            if acked:
+                await log.streams.group.archived(partition, found)
+            assert text in repr(await held(log))
+            async with working(config), asyncio.timeout(harness.WAIT_S):
+                while await owed(log):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert not is_told(config, await held(log), text)
+
+    run(scenario())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_text_that_another_worker_still_holds_goes_once_it_is_archived(
+    run: Run, config: Config
+) -> None:
+    async def scenario() -> None:
+        text = secrets.token_hex(8)
+        async with opened(config) as log:
+            await deletion(log, text)
+            partition = log.streams.partition(LOBBY)
+            await log.streams.group.join(partition)
+            await log.streams.group.take("slow", 1, (partition,))
+            async with working(config):
+                await log.archived()
+                async with asyncio.timeout(harness.WAIT_S):
+                    while await owed(log):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            assert [event.n for event in await held(log)] == [3, 4]
+            assert [row[1] for row in stored(config)] == [1, 2, 3, 4]
+            assert not is_told(config, await held(log), text)
+
+    run(scenario())
+
+
+def test_a_deletion_that_redis_lost_and_gets_back_takes_the_text_with_it(
+    run: Run, config: Config
+) -> None:
+    async def scenario() -> None:
+        text = secrets.token_hex(8)
+        async with opened(config) as log:
+            await deletion(log, text)
+            before = await held(log)
+            async with working(config):
+                await log.archived()
+            redis, key = log.streams._redis, log.streams._key
+            await redis.delete(key("room", LOBBY))  # a replica takes over that has 1, 2 and 3
+            for event in before[:3]:
+                fields = {"t": event.type, "d": event.data}
+                await redis.xadd(key("room", LOBBY), fields, id=f"{event.n}-0")
+            await redis.hset(key("meta", LOBBY), mapping={"n": 3, "epoch": "another"})
+            store.open_database(config.database_url)
+            await history.seed(log.streams, LOBBY)
+            await store.close_database()
+            assert [event.n for event in await held(log)] == [1, 2, 3, 4]
+            async with working(config):
+                await log.archived()
+                async with asyncio.timeout(harness.WAIT_S):
+                    while await owed(log):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            assert not is_told(config, await held(log), text)
+
+    run(scenario())

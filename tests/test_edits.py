@@ -14,6 +14,8 @@ import pytest
 from clients import Client
 from harness import Server
 
+from quartchat import pages
+
 WINDOW = 5
 THUMB, HEART = "👍", "❤️"
 
@@ -304,15 +306,80 @@ def test_a_deleted_text_is_gone_from_sql_and_from_replays(small: Server) -> None
             assert rows
             assert not any(word in data for (data,) in rows for word in secret)
     assert everywhere(bob, sent)["deleted_at"]
-    small.web.restart()  # it remembers its last events as they were
-    small.wait_until_ready()
     events = log(bob, room)
+    small.web.restart()  # now what it remembers is of no matter
+    small.wait_until_ready()
+    assert log(bob, room) == events
     assert [n for _, n, _ in events] == [str(n) for n in range(1, len(events) + 1)]
     tombstone = everywhere(bob, sent)
     kinds = ["message", "message.update", "reaction.add", "message.update", "message.delete"]
     assert [kind for kind, _, _ in events[1:6]] == kinds
     assert [data for kind, _, data in events[1:6] if kind != "reaction.add"] == [tombstone] * 4
     assert ann.say(room, secret[0], client_id="c") == tombstone
+
+
+def test_whoever_joins_after_a_deletion_finds_the_text_nowhere(start_server: StartServer) -> None:
+    server = start_server()
+    ann = server.user("ann")
+    room = ann.room()
+    texts = [secrets.token_hex(8) for _ in range(2)]
+    with server.another() as other:
+        for process in (server, other):
+            process.worker.terminate()  # nothing is archived
+        sent = ann.say(room, texts[0])
+        kept = ann.say(room, "kept")
+        edit(ann, sent, texts[1])
+        assert any(texts[0] in json.dumps(event) for event in log(ann, room))
+        done(ann.delete(path(sent)))
+        carol = server.user("carol")
+        carol.join(room)
+        there = other.client(headers={"Cookie": carol.cookies})
+        tombstone = everywhere(carol, sent)
+        expected = [("message", "1", tombstone), ("message", "2", kept)]
+        expected += [("message.update", "3", tombstone), ("message.delete", "4", tombstone)]
+        assert tombstone["body"] == ""
+        # From the memory of two processes, then of one that has no memory: from Redis, from SQL.
+        for step in ("memory", "restart", "archive"):
+            if step == "restart":
+                other.web.restart()
+                other.wait_until_ready()
+            elif step == "archive":
+                other.worker.start()
+                wait_until_rid_of(server, room, texts)
+            for who in (carol, there):
+                assert log(who, room)[:4] == expected, step
+                with who.stream("/api/chat/events", "0") as events:
+                    first = [events.next_event("message", "member.join") for _ in range(1)]
+                assert [event.event for event in first] == ["member.join"]
+        with harness.sql(server.database_url) as sql:
+            rows = sql.execute(f"SELECT * FROM event WHERE room_id = {room['id']}")  # noqa: S608
+            assert len(rows) == 5
+            assert not any(text in repr(rows) for text in texts)
+
+
+def test_a_deleted_text_is_gone_from_pages_that_a_process_keeps(server: Server) -> None:
+    ann = server.user("ann")
+    room = ann.room()
+    text = secrets.token_hex(8)
+    sent = ann.say(room, text)
+    for number in range(pages.EVENTS):
+        ann.say(room, str(number))
+    with server.another() as other:  # whose memory begins here
+        there = other.client(headers={"Cookie": ann.cookies})
+        assert [data for _, _, data in log(there, room)[:1]] == [sent]
+        done(ann.delete(path(sent)))
+        events = log(there, room)
+    assert [n for _, n, _ in events] == [str(n) for n in range(1, pages.EVENTS + 3)]
+    assert events[0] == ("message", "1", events[-1][2])
+    assert not any(text in json.dumps(event) for event in events)
+
+
+def wait_until_rid_of(server: Server, room: Json, texts: list[str]) -> None:
+    """Wait until a room's stream in Redis has some texts no more."""
+    with harness.inside(server.redis_url) as inside:
+        key = harness.room_key(server, "room", room["id"])
+        assert any(text in repr(inside.xrange(key)) for text in texts)
+        harness.eventually(lambda: not any(text in repr(inside.xrange(key)) for text in texts))
 
 
 # -- reactions

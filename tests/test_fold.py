@@ -219,6 +219,9 @@ class Machine(RuleBasedStateMachine):
     def now(self) -> list[Message]:
         return fold.fold([], self.log)
 
+    def gone(self) -> dict[int, Message]:
+        return {each.id: each for each in self.now() if each.deleted_at is not None}
+
     def take_in(self) -> None:
         """Learn what the feed says: the whole log, whatever is trimmed."""
 
@@ -291,6 +294,8 @@ class Machine(RuleBasedStateMachine):
         self.committed |= {event.n for event in batch}
         if n > 0:
             self.go(self.streams.trim(self.room, n, window))
+            for event in self.go(self.streams.read(self.room, 0, 999)):
+                assert event.n > n or fold.text_of(event) not in self.gone()
 
     @precondition(lambda self: len(self.committed) == len(self.log) > 0)
     @rule()
@@ -363,6 +368,18 @@ class Machine(RuleBasedStateMachine):
             assert [decode(event.data) for event in found] == [naive[id_] for id_ in ids]
         one = self.go(history.message(self.streams, self.room, n))
         assert (None if one is None else decode(one.data)) == naive.get(n)
+
+    @rule(n=st.integers(0, 40), limit=st.integers(1, 10))
+    def follow(self, n: int, limit: int) -> None:
+        """The log is as it was, but for the texts of what is deleted."""
+        gone = self.gone()
+        found = self.go(history.after(self.streams, self.room, n, limit))
+        assert [event.n for event in found] == [each.n for each in self.log[n : n + limit]]
+        for event in found:
+            if (id_ := fold.text_of(event)) in gone:
+                assert fold._decode_message(event.data) == gone[id_]
+            else:
+                assert event.data == self.log[event.n - 1].data
 
     def teardown(self) -> None:
         """In the end SQL alone has the same, and no text of what was deleted."""

@@ -4,8 +4,9 @@ import asyncio
 
 from quartchat.events import Event, FeedId, RoomId
 from quartchat.pages import EVENTS, Pages
+from quartchat.stream import Seen
 
-LOBBY = RoomId(1)
+LOBBY, DEN = RoomId(1), RoomId(2)
 
 
 class Played:
@@ -16,12 +17,12 @@ class Played:
         self.text = b"old"
         self.reads = 0
 
-    async def read(self, room_id: RoomId, after: int, limit: int) -> list[Event]:
+    async def replay(self, room_id: RoomId, after: int, limit: int) -> Seen:
         self.reads += 1
         text = self.text
         await self.answers.wait()
         data = [b'{"id":%d,"body":"%s"}' % (n, text) for n in range(after + 1, after + limit + 1)]
-        return [Event(room_id, n, "message", each) for n, each in enumerate(data, after + 1)]
+        return b"", [Event(room_id, n, "message", each) for n, each in enumerate(data, after + 1)]
 
 
 def test_a_page_is_read_once_for_all_and_says_how_old_it_may_be() -> None:
@@ -52,5 +53,30 @@ def test_a_page_that_was_being_read_when_all_were_forgotten_is_read_again() -> N
         for _, events in (await waiting, await pages.after(LOBBY, 0, FeedId(8))):
             assert b"new" in events[0][1]
         assert redis.reads == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_rooms_pages_are_read_again_once_a_message_is_deleted() -> None:
+    async def scenario() -> None:
+        redis = Played()
+        redis.answers.set()
+        pages = Pages(redis)  # type: ignore[arg-type]
+        await pages.after(LOBBY, 0, FeedId(7))
+        await pages.after(DEN, 0, FeedId(7))
+        redis.answers.clear()
+        late = asyncio.create_task(pages.after(LOBBY, EVENTS, FeedId(7)))
+        await asyncio.sleep(0.01)
+        pages.forget(LOBBY)
+        redis.text = b"new"  # the same without the text
+        redis.answers.set()
+        await late  # who was there before gets what was there before, and nobody else
+        for n in (0, EVENTS):
+            _, events = await pages.after(LOBBY, n, FeedId(8))
+            assert b"new" in events[0][1]
+        assert redis.reads == 5
+        assert b"old" in (await pages.after(DEN, 0, FeedId(8)))[1][0][1]
+        assert redis.reads == 5
+        assert pages._bytes == sum(len(f) for _, page in pages._kept.values() for _, f in page)
 
     asyncio.run(scenario())

@@ -2,15 +2,17 @@
 
 import itertools
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartchat import events, recent
-from quartchat.events import Control, Event, FeedId, Position, RoomId, UserId
+from quartchat import events, fold, recent
+from quartchat.events import Control, Event, FeedId, Message, Position, RoomId, User, UserId
 from quartchat.recent import Recent
 
 ROOMS = [RoomId(number) for number in range(1, 5)]
@@ -241,3 +243,203 @@ def test_a_room_begins_for_a_reader_at_its_join() -> None:
         process.add(ROOMS[1])
     assert process.follow(process.begun, {ROOMS[0]: 8}) == [(ROOMS[0], 8)]
     assert process.follow(process.begun, {}) == []
+
+
+# -- deleted messages
+
+ANN = User(UserId(1), "ann", "", "")
+HEAD = re.compile(rb"id: (\S+)\nevent: (\S+)\ndata: (.*)\n\n")
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["say"] * 4 + ["edit", "edit", "delete", "delete", "break", "begin"]),
+        st.sampled_from(ROOMS[:2]),
+        st.integers(0, 99),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+class Talk:
+    """A log in which messages are edited and deleted, and what SQL would have of the same."""
+
+    def __init__(self) -> None:
+        self.log = Recent()
+        self.log.begin((FeedId(0),))
+        self.stored: list[Event] = []  # since it began
+        self.heads = dict.fromkeys(ROOMS, 0)
+        self.standing: dict[RoomId, dict[int, Message]] = {room_id: {} for room_id in ROOMS}
+
+    def add(self, room_id: RoomId, kind: str, message: Message) -> None:
+        n = self.heads[room_id] = self.heads[room_id] + 1
+        message = msgspec.structs.replace(message, id=message.id or n)
+        self.standing[room_id][message.id] = message
+        data = msgspec.json.encode(message)
+        event = Event(room_id, n, kind, data, FeedId(self.log.position[0] + 1))
+        self.log.add(event, 0)
+        self.stored.append(event)
+        if kind == "message.delete":
+            for place, each in enumerate(self.stored):
+                if each.room_id == room_id and fold.text_of(each) == message.id:
+                    self.stored[place] = msgspec.structs.replace(each, data=data)
+
+    def say(self, room_id: RoomId) -> str:
+        body = secrets.token_hex(8)
+        self.add(room_id, "message", Message(0, room_id, ANN, body, body, ""))
+        return body
+
+    def edit(self, room_id: RoomId, id_: int) -> str:
+        body = secrets.token_hex(8)
+        edited = fold.edited(self.standing[room_id][id_], body, fold.Content(body, []), "now")
+        self.add(room_id, "message.update", edited)
+        return body
+
+    def delete(self, room_id: RoomId, id_: int) -> None:
+        deleted = fold.deleted(self.standing[room_id][id_], "now")
+        self.add(room_id, "message.delete", deleted)
+
+    def do(self, kind: str, room_id: RoomId, which: int) -> None:
+        alive = [m.id for m in self.standing[room_id].values() if m.deleted_at is None]
+        if kind == "say":
+            self.say(room_id)
+        elif kind == "break":  # events that this process never hears of
+            self.heads[room_id] += 1 + which % 3
+        elif kind == "begin":
+            self.log.begin(self.log.position)
+            self.stored.clear()
+        elif alive:
+            (self.edit if kind == "edit" else self.delete)(room_id, alive[which % len(alive)])
+
+    def room_frames(self, room_id: RoomId, cursor: int) -> list[bytes] | None:
+        """What follows a cursor, chunk by chunk; None if it is not held."""
+        got = []
+        while (chunk := self.log.room_chunk(room_id, cursor)) is not None and chunk[1]:
+            cursor = chunk[0]
+            got.append(chunk[1])
+        return None if chunk is None else got
+
+    def feed_frames(self, position: Position) -> list[bytes]:
+        got = []
+        while True:
+            position, frames = self.log.feed_after(position, dict.fromkeys(ROOMS, 0))
+            if not frames:
+                return got
+            got.append(frames)
+
+    def check(self) -> None:
+        """Both views are what SQL has, from wherever one reads."""
+        assert self.log._bytes == sum(len(entry.event.data) for entry in self.log._entries)
+        for place in range(len(self.stored) + 1):
+            rest = self.stored[place:]
+            position = (rest[0].feed - 1,) if rest else self.log.position
+            if self.log.covers(position):
+                frames = [recent.feed_frame(event, (event.feed,)) for event in rest]
+                assert self.feed_frames(position) == chunks(frames, rest)
+        for room_id in ROOMS:
+            mine = [event for event in self.stored if event.room_id == room_id]
+            for place, event in enumerate(mine):
+                got = self.room_frames(room_id, event.n - 1)
+                if got is not None:
+                    frames = [recent.room_frame(each) for each in mine[place:]]
+                    assert got == chunks(frames, mine[place:])
+
+
+def chunks(frames: list[bytes], found: list[Event]) -> list[bytes]:
+    """Frames of events as they are written, so many at once."""
+    written = []
+    while frames:
+        count = recent.fitting(len(event.data) for event in found)
+        written.append(b"".join(frames[:count]))
+        frames, found = frames[count:], found[count:]
+    return written
+
+
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that hold some messages with all their fields."""
+    monkeypatch.setattr(recent, "LOG_BYTES", 4000)
+    monkeypatch.setattr(recent, "CHUNK_BYTES", 600)
+
+
+@few
+@given(steps)
+def test_whoever_reads_the_log_gets_what_sql_has_of_deleted_messages(
+    steps: list[tuple[str, RoomId, int]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recent, "LOG_BYTES", 4000)
+        patch.setattr(recent, "CHUNK_BYTES", 600)
+        talk = Talk()
+        for step in steps:
+            talk.do(*step)
+            talk.check()
+
+
+@pytest.mark.usefixtures("roomy")
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_deletion_takes_the_text_from_both_views_also_where_numbers_were_missed(
+    *, broken: bool
+) -> None:
+    talk = Talk()
+    texts = [talk.say(ROOMS[0])]
+    kept = talk.say(ROOMS[0])
+    texts += [talk.edit(ROOMS[0], 1), talk.edit(ROOMS[0], 1)]
+    if broken:
+        talk.heads[ROOMS[0]] += 1
+        talk.say(ROOMS[0])
+    before = len(talk.feed_frames((FeedId(0),)))
+    talk.delete(ROOMS[0], 1)
+    talk.check()
+    found = b"".join(talk.feed_frames((FeedId(0),)))
+    assert kept.encode() in found
+    assert not any(text.encode() in found for text in texts)
+    assert before <= len(talk.feed_frames((FeedId(0),)))
+    for cursor in range(talk.heads[ROOMS[0]]):
+        room = b"".join(talk.room_frames(ROOMS[0], cursor) or [])
+        assert not any(text.encode() in room for text in texts)
+
+
+@pytest.mark.usefixtures("roomy")
+def test_numbers_that_are_given_anew_leave_no_deleted_text() -> None:
+    talk = Talk()
+    text = talk.say(ROOMS[0])
+    talk.say(ROOMS[0])
+    talk.log.rewind(ROOMS[0], 1)  # Redis has lost the second one
+    talk.heads[ROOMS[0]] = 1
+    del talk.standing[ROOMS[0]][2]
+    talk.say(ROOMS[0])
+    talk.delete(ROOMS[0], 1)
+    frames = b"".join(talk.feed_frames((FeedId(0),)))
+    assert text.encode() not in frames
+    assert [number for number, _, _ in HEAD.findall(frames)] == [b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.usefixtures("roomy")
+def test_a_deletion_of_what_is_not_held_changes_nothing_else() -> None:
+    talk = Talk()
+    talk.say(ROOMS[0])
+    talk.log.begin(talk.log.position)
+    talk.stored.clear()
+    texts = [talk.say(ROOMS[0]), talk.say(ROOMS[1])]
+    talk.delete(ROOMS[0], 1)
+    talk.check()
+    found = b"".join(talk.feed_frames((FeedId(1),)))
+    assert all(text.encode() in found for text in texts)
+
+
+@pytest.mark.usefixtures("roomy")
+def test_a_reader_in_the_midst_of_it_gets_each_number_once_and_the_text_no_more() -> None:
+    talk = Talk()
+    texts = [talk.say(ROOMS[0]) for _ in range(8)]
+    cursor, frames = talk.log.room_chunk(ROOMS[0], 0) or (0, b"")
+    position, feed = talk.log.feed_after((FeedId(0),), {ROOMS[0]: 0})
+    assert 0 < cursor < 7
+    talk.delete(ROOMS[0], cursor + 2)
+    talk.check()
+    frames += b"".join(talk.room_frames(ROOMS[0], cursor) or [])
+    feed += b"".join(talk.feed_frames(position))
+    for found in (frames, feed):
+        assert [int(id_, 16) for id_, _, _ in HEAD.findall(found)] == list(range(1, 10))
+        there = [text.encode() in found for text in texts]
+        assert there == [place != cursor + 1 for place in range(8)]

@@ -1,5 +1,5 @@
 -- Number an event, store it, feed it and remember its key, or say why not.
--- KEYS: meta, sent, room, feed; of a message's change also state, order
+-- KEYS: meta, sent, room, feed; of a message's change also state, order, texts
 -- ARGV: room, type, JSON (all of it, or what follows {"id":n), digest, key's seconds to live,
 --       ms at which the key was made ('' = do not check), longest feed, author;
 --       of a message's change also: the message's id, and as its changer saw it the number
@@ -77,4 +77,11 @@ end
 local feed = redis.call('XADD', KEYS[4], '*', 'r', ARGV[1], 'n', n, 'm', m, 't', ARGV[2],
   'd', data, unpack(more))
 redis.call('SET', KEYS[2], n .. ':' .. ARGV[4], 'EX', ARGV[5])
+if ARGV[2] == 'message.delete' then
+  -- The text is in the message and in changes of it, none of which is newer than the last one.
+  local text = math.max(tonumber(about), tonumber(ARGV[10]) or 0)
+  local known = redis.call('HGET', KEYS[7], ARGV[1])
+  text = math.max(text, known and tonumber(string.match(known, '%d+$')) or 0)
+  redis.call('HSET', KEYS[7], ARGV[1], string.format('%s:%s:%d', feed, n, text))
+end
 return {'new', tonumber(n), m, feed}

@@ -1,5 +1,5 @@
 -- Tell Redis where SQL says that a room stands, where Redis does not know or may have lost it.
--- KEYS: meta, room, feed, state, order
+-- KEYS: meta, room, feed, state, order, texts
 -- ARGV: last number, messages so far, a control entry but for its end ('' = tell nobody),
 --       how many events SQL holds after `gap`, the number, type and JSON of each; then the
 --       id, last change and JSON of each message that they changed
@@ -14,6 +14,7 @@ end
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 local top = last and tonumber(string.match(last[1], '^%d+'))
 local states = 5 + 3 * tonumber(ARGV[4])
+local deletion -- the last one that is put back
 if top and top < n then
   if #ARGV < 5 then
     return {'gap', top}
@@ -23,6 +24,7 @@ if top and top < n then
     if number == top + 1 then
       top = number
       redis.call('XADD', KEYS[2], string.format('%d-0', number), 't', ARGV[i + 1], 'd', ARGV[i + 2])
+      deletion = ARGV[i + 1] == 'message.delete' and number or deletion
     end
   end
   if top < n then
@@ -46,6 +48,10 @@ redis.call('HSET', KEYS[1], 'n', n, 'm', m, 'epoch', now, 'forgotten', n,
   'seeded', string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000)))
 if ARGV[3] ~= '' then
   local told = ARGV[3] .. ',"n":' .. n .. ',"raised":' .. tostring(raised) .. '}'
-  redis.call('XADD', KEYS[3], '*', 'c', told)
+  local feed = redis.call('XADD', KEYS[3], '*', 'c', told)
+  if deletion then -- what stands before it may have the text
+    redis.call('HSET', KEYS[6], string.match(KEYS[1], '%d+$'),
+      string.format('%s:%d:%d', feed, deletion, deletion))
+  end
 end
 return {'seeded'}

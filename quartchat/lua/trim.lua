@@ -1,12 +1,22 @@
--- Note what SQL holds of a room, and keep only a window of it here.
--- KEYS: meta, room, state, order. ARGV: highest archived number, window
+-- Note what SQL holds of a room, and keep only a window of it here, without deleted texts.
+-- KEYS: meta, room, state, order, texts. ARGV: highest archived number, window
+local room = string.match(KEYS[1], '%d+$')
 local meta = redis.call('HMGET', KEYS[1], 'n', 'archived')
 if not meta[1] then
+  redis.call('HDEL', KEYS[5], room)
   return 0 -- emptied meanwhile; the next append seeds it
 end
 local archived = math.max(tonumber(ARGV[1]), tonumber(meta[2]))
 redis.call('HSET', KEYS[1], 'archived', string.format('%d', archived))
 local keep = math.min(archived + 1, tonumber(meta[1]) - tonumber(ARGV[2]) + 1)
+local deleted = redis.call('HGET', KEYS[5], room)
+if deleted then
+  local text = tonumber(string.match(deleted, '%d+$'))
+  keep = math.max(keep, math.min(text, archived) + 1)
+  if text <= archived then
+    redis.call('HDEL', KEYS[5], room)
+  end
+end
 if keep > 1 then
   redis.call('XTRIM', KEYS[2], 'MINID', string.format('%d-0', keep))
   -- With a change goes what it made of its message, which is older and so has gone, too.

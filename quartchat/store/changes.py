@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import peewee as pw
 
+from quartchat import fold
 from quartchat.events import Message, RoomId
 from quartchat.store.models import Edit, Event, Latest, database
 
@@ -66,7 +67,7 @@ def apply(batch: Sequence[State]) -> list[State]:
         return []
     held = {(state.room_id, state.about): state for state in latest(found)}
     for state in held.values():
-        if _is_deleted(state.data):
+        if fold.is_deleted(state.data):
             _redact(state)
     return list((found | held).values())
 
@@ -111,10 +112,6 @@ def _put(state: State) -> None:
         preserve=[Latest.n, Latest.data],
         where=Latest.n < pw.EXCLUDED.n,
     ).execute()
-
-
-def _is_deleted(data: bytes) -> bool:
-    return b'"deleted_at":null' not in data and _decode(data).deleted_at is not None
 
 
 def _redact(state: State) -> None:
