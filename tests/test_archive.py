@@ -4,7 +4,7 @@ import asyncio
 import gc
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -415,6 +415,21 @@ async def owed(log: Log) -> dict[RoomId, tuple[FeedId, int]]:
     return await log.streams.group.deletions(log.streams.partition(LOBBY))
 
 
+async def is_paid(log: Log) -> bool:
+    return not await owed(log)
+
+
+async def has_held(log: Log, count: int) -> bool:
+    return len(await held(log)) == count
+
+
+async def until(check: Callable[[], Awaitable[bool]]) -> None:
+    """Wait: a worker trims after what `Log.archived` waits for."""
+    async with asyncio.timeout(harness.WAIT_S):
+        while not await check():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 def test_a_deleted_text_leaves_redis_as_it_is_archived_and_what_is_newer_stays(
     run: Run, config: Config
 ) -> None:
@@ -427,6 +442,7 @@ def test_a_deleted_text_leaves_redis_as_it_is_archived_and_what_is_newer_stays(
             assert await owed(log)
             async with working(config):
                 await log.archived()
+                await until(lambda: is_paid(log))
             assert [event.n for event in await held(log)] == [3, 4, 5, 6]
             assert not is_told(config, await held(log), text)
             assert not await owed(log)
@@ -449,10 +465,10 @@ def test_the_deletion_of_what_redis_holds_no_more_trims_nothing(run: Run, config
         async with opened(config) as log, working(config):
             said = await say_and_edit(log, "text")
             await log.say(WINDOW, LOBBY)
-            await log.archived()
+            await until(lambda: has_held(log, WINDOW))
             await append(log, "message.delete", fold.deleted(said, "2"))
             await log.archived()
-            assert len(await held(log)) == WINDOW
+            await until(lambda: has_held(log, WINDOW))
             assert not await owed(log)
 
     run(scenario())
@@ -506,9 +522,8 @@ def test_a_deleted_text_goes_also_if_the_worker_died_after_its_commit(
             if acked:
                 await log.streams.group.archived(partition, found)
             assert text in repr(await held(log))
-            async with working(config), asyncio.timeout(harness.WAIT_S):
-                while await owed(log):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            async with working(config):
+                await until(lambda: is_paid(log))
             assert not is_told(config, await held(log), text)
 
     run(scenario())
@@ -527,9 +542,7 @@ def test_a_text_that_another_worker_still_holds_goes_once_it_is_archived(
             await log.streams.group.take("slow", 1, (partition,))
             async with working(config):
                 await log.archived()
-                async with asyncio.timeout(harness.WAIT_S):
-                    while await owed(log):  # noqa: ASYNC110
-                        await asyncio.sleep(0.01)
+                await until(lambda: is_paid(log))
             assert [event.n for event in await held(log)] == [3, 4]
             assert [row[1] for row in stored(config)] == [1, 2, 3, 4]
             assert not is_told(config, await held(log), text)
@@ -559,9 +572,7 @@ def test_a_deletion_that_redis_lost_and_gets_back_takes_the_text_with_it(
             assert [event.n for event in await held(log)] == [1, 2, 3, 4]
             async with working(config):
                 await log.archived()
-                async with asyncio.timeout(harness.WAIT_S):
-                    while await owed(log):  # noqa: ASYNC110
-                        await asyncio.sleep(0.01)
+                await until(lambda: is_paid(log))
             assert not is_told(config, await held(log), text)
 
     run(scenario())
