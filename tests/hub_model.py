@@ -27,6 +27,7 @@ class Log:
     where: dict[RoomId, int] = field(default_factory=dict)  # the rooms' partitions
     joins: dict[RoomId, list[int]] = field(default_factory=dict)
     leaves: dict[RoomId, list[int]] = field(default_factory=dict)
+    emptied: bool = False  # whether Redis ever was
 
     def __post_init__(self) -> None:
         self.feeds = [[] for _ in range(self.partitions)]
@@ -78,6 +79,7 @@ class Client:
         self.due: dict[RoomId, int] = {}  # by room: the number that must come next
         self.ready = False  # whether this connection has begun
         self.removed: set[RoomId] = set()  # rooms of which this connection was told so
+        self.lost = False  # told to read everything anew, which it does when it connects again
         self._reset = reset  # why its cursor must be refused, or ''
         self._rest = b""
         self._resumed = False
@@ -87,6 +89,8 @@ class Client:
 
     def connect(self, position: Position) -> None:
         """Begin a connection to a process that has heard the feeds up to a place."""
+        if self.lost:
+            self.lost, self.cursor, self.due, self._last = False, None, {}, FeedId(0)
         self.ready = False
         self.removed = set()
         self._rest = b""
@@ -105,6 +109,8 @@ class Client:
 
     def lacks(self, position: Position) -> dict[RoomId, int]:
         """The rooms in which something up to a place of the feeds has not come, and what."""
+        if self.lost:
+            return {}
         mine = self.log.mine() if self.room_id is None else {self.room_id: 0}
         due = {room_id: max(joined, self.due.get(room_id, 0)) for room_id, joined in mine.items()}
         return {r: n for r, n in due.items() if n <= self.log.upto(r, position)}
@@ -115,9 +121,17 @@ class Client:
             assert event.event == "ready"
             self.ready = True
             self._begin(data)
+        elif self.lost:
+            return
         elif self._reset:
             assert (event.event, data["reason"]) == ("reset", self._reset)
             self._reset = ""
+        elif event.event == "reset":
+            # Before something happens in an emptied Redis, it is like one that lost its end.
+            assert self.log.emptied
+            assert self.room_id is None
+            assert data["reason"] in {"ahead", "lost"}
+            self.lost = True
         elif event.event in NUMBERED:
             self._number(event, data)
         elif event.event == "room.removed":

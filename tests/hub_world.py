@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from hub_model import Client, Log
 
-from quartchat import errors, group, store, stream
+from quartchat import errors, group, history, store, stream
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.events import Control, Event, FeedId, Position, RoomId, User, UserId, unpack
@@ -94,13 +94,13 @@ class World:
 
     def __init__(self, config: Config, streams: Slow) -> None:
         self.streams = streams
-        self.feed = Feed(streams)
-        self.chat = Chat(config, streams, self.feed)
-        self.hub = Hub(config, streams, self.feed)
+        self._config = config
+        self._arise()
         self.rooms: list[RoomId] = []  # ann's, and one of bob's that she joins and leaves
         self.log = Log(streams.partitions, UserId(0))
         self.archived = [0] * streams.partitions  # entries of each feed that SQL holds
         self.cut = [0] * streams.partitions  # and those that Redis holds no more
+        self._past = self.cut  # and did not when the process began
         self.open: dict[Client, Connection] = {}
         self._known = [FeedId(0)] * streams.partitions
         self._gone: list[Connection] = []  # whose client has left, noticed or not
@@ -116,6 +116,15 @@ class World:
             self.rooms.append(room_id)
             partition = self.streams.partition(room_id)
             self.log.add_room(room_id, partition, joined=owner is self.ann)
+        await self._start()
+
+    def _arise(self) -> None:
+        self.feed = Feed(self.streams)
+        self.chat = Chat(self._config, self.streams, self.feed)
+        self.hub = Hub(self._config, self.streams, self.feed)
+
+    async def _start(self) -> None:
+        self._past = list(self.cut)
         for lane in self.streams.lanes:
             await self.feed._check_gap(lane)  # the first time: the feeds' present ends
         self.hub.start()
@@ -142,7 +151,9 @@ class World:
     async def _say(self, room_id: RoomId, size: int) -> None:
         rest = b',"room_id":%d,"body":"%s"}' % (room_id, b"x" * size)
         draft = Draft(room_id, self.bob.id, "message", rest, stream.random_key(), "")
-        assert (await self.streams.append(draft)).outcome == "new"
+        if (await self.streams.append(draft)).outcome == "unseeded":  # Redis was emptied
+            await history.seed(self.streams, room_id)
+            assert (await self.streams.append(draft)).outcome == "new"
 
     async def _move(self) -> None:
         """Ann joins bob's room, or leaves it if she is in it."""
@@ -176,14 +187,31 @@ class World:
                     group.key(partition), minid=first, approximate=False
                 )
 
+    async def empty(self) -> None:
+        """Redis loses everything; SQL has it all, or it would be lost by definition."""
+        await self.work(len(max(self.log.feeds, key=len)), 99, 99)
+        await self.streams._redis.flushdb()
+        self.cut = [len(entries) for entries in self.log.feeds]
+        self.log.emptied = True
+
     # -- what the process does
+
+    async def restart(self) -> None:
+        """The process dies, and another one begins; its clients come back when they like."""
+        for client in list(self.open):
+            await self.drop(client, noticed=True)
+        await self._forgotten()
+        await self.hub.stop()
+        self._arise()
+        await self._start()
 
     async def hear(self, how: Hearing) -> None:
         """The feed brings what is new, or some of it, or after a silence; see `Feed._run`."""
         self.streams.at_once = 2 if how == "a little" else 1000
         for lane in self.streams.lanes:
             missed = any(
-                self.cut[p] and self.log.feeds[p][self.cut[p] - 1].feed > self.feed.position[p]
+                self.cut[p] > self._past[p]
+                and self.log.feeds[p][self.cut[p] - 1].feed > self.feed.position[p]
                 for p in lane
             )
             if missed or how == "wakes":
@@ -273,11 +301,16 @@ class World:
         self.look()
         for client in list(self.open):
             await self.drop(client, noticed=True)
+        await self._forgotten()
+
+    async def _forgotten(self) -> None:
+        """Whoever has left is let go, and nothing is kept of them."""
         for connection in self._gone:
             connection.serving.cancel()
         tasks = [connection.serving for connection in self._gone]
         _, left = await asyncio.wait(tasks, timeout=LET_GO_S) if tasks else ((), ())
         assert not left
+        self._gone.clear()
         heads = self.hub._heads
         assert not any((self.hub._here.users, self.hub._here.rooms, heads._asked, heads._asking))
         assert not any((self.hub._flush._feeds, self.hub.recent.heads))

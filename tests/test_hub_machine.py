@@ -109,6 +109,17 @@ class Machine(RuleBasedStateMachine):
     def work(self, count: int, window: int, keep: int, after: After) -> None:
         self.do(self.world.work(count, window, keep), after)
 
+    @rule(restarts=st.booleans(), after=afters)
+    def empty(self, restarts: bool, after: After) -> None:
+        """Redis is emptied, and perhaps the process is another one then."""
+        self.do(self.world.hear("all"), (None, None))
+        self.do(self.world.empty())
+        self.do(self.world.restart() if restarts else asyncio.sleep(0), after)
+
+    @rule(after=afters)
+    def restart(self, after: After) -> None:
+        self.do(self.world.restart(), after)
+
     @rule(client=st.none() | clients, after=afters)
     def beat(self, client: Client | None, after: After) -> None:
         self.do(self.world.beat(client), after)
@@ -265,5 +276,27 @@ def test_a_client_that_goes_away_is_let_go_whatever_its_stream_is_doing(play: Pl
             for _ in range(turns):
                 await asyncio.sleep(0)
             await world.drop(client, noticed=True)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+def test_who_was_behind_when_redis_was_emptied_goes_on_in_sql(
+    play: Play, *, restarts: bool
+) -> None:
+    async def scenario(world: World) -> None:
+        client = await of_all_rooms(world)
+        await world.drop(client, noticed=True)
+        await world.happen([(0, 10)] * 12)
+        await world.hear("all")
+        await world.empty()
+        if restarts:
+            await world.restart()
+        await world.connect(client, WIDE)
+        await world.happen([(1, 10)])
+        await world.hear("all")
+        await world.settle()
+        assert not client.lost
+        assert (client.due[world.rooms[0]], client.due[world.rooms[1]]) == (13, 2)
 
     play(scenario)
