@@ -9,6 +9,7 @@ export class Invitations {
   #list = document.querySelector("#invitation-list");
   #onaccepted;
   #onproblem;
+  #loads = 0;
 
   /** `onaccepted(room)`, `onproblem(text)`. */
   constructor({ onaccepted, onproblem }) {
@@ -16,9 +17,12 @@ export class Invitations {
     this.#onproblem = onproblem;
   }
 
+  /** What was asked for last is shown: an earlier answer may be without what came since. */
   async load() {
+    const load = (this.#loads += 1);
     try {
       const { invitations } = await get("/api/chat/invitations");
+      if (load !== this.#loads) return;
       this.#list.replaceChildren(...invitations.map((each) => this.#row(each)));
       this.#section.hidden = invitations.length === 0;
     } catch {

@@ -170,6 +170,7 @@ export class Session {
   async receive(event) {
     const { type, data } = event;
     const roomId = data.room_id;
+    if (type === "invitation.remove") return; // of a room that the reader need not be in
     // Joined in another tab: the first event says so.
     if (data.id && roomId && !this.rooms.get(roomId)) return this.refresh(roomId);
     const missing = roomId && this.#gaps.before(event, this.rooms.get(roomId)?.last_id);

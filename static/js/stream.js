@@ -6,8 +6,8 @@ import { Backoff } from "./backoff.js";
 const EVENTS = [
   "ready", "message", "message.update", "message.delete", "reaction.add", "reaction.remove",
   "member.join", "member.leave", "member.update", "room.update", "room.added", "room.removed",
-  "typing", "presence", "read", "missed", "user.update", "invitation", "session.revoked", "reset",
-  "heartbeat",
+  "typing", "presence", "read", "missed", "user.update", "invitation", "invitation.remove",
+  "session.revoked", "reset", "heartbeat",
 ];
 const HEARTBEAT_MS = 18_000; // the server's 15 s and its 20 % of jitter
 const DEAD_AFTER_MS = 2.5 * HEARTBEAT_MS;
