@@ -196,7 +196,7 @@ export class Session {
       case "typing": return this.#typed(data);
       case "read": return this.#readElsewhere(data);
       case "user.update": return this.rename(data);
-      case "missed": return roomId || setTimeout(() => this.people.renew(), Math.random() * PATIENCE_MS);
+      case "missed": return this.#missed(roomId);
       case "reset": return this.#reset();
       case "session.revoked": return api.toLogin();
     }
@@ -250,6 +250,10 @@ export class Session {
     this.rooms.advance(data.room_id, data.id);
     this.people.know(data.user);
     this.changes.reacted(type, data);
+  }
+
+  #missed(roomId) {
+    if (!roomId) setTimeout(() => this.people.renew(), Math.random() * PATIENCE_MS);
   }
 
   #typed(data) {
