@@ -111,6 +111,7 @@ class Chat:
             messages = await self._messages_up_to(room_id, n)
             await store.run(rooms.finish_join, user.id, room_id, owed.ticket, n, messages)
             await self._streams.mark(room_id, user.id, n, messages)
+        await chores.pay(self._streams, *owed.chores)  # whose invitation that was
         return await self.room(user, room_id)
 
     async def leave(self, user: User, room_id: RoomId) -> None:

@@ -4,6 +4,7 @@ from quartchat import chores, store
 from quartchat.chat import Chat
 from quartchat.events import Invitation, Room, RoomId, RoomSummary, User, UserId
 from quartchat.store import invitations
+from quartchat.store.chores import Chore
 from quartchat.stream import Streams
 
 OPEN = 200  # invitations in a list, the newest
@@ -37,12 +38,13 @@ class Invitations:
 
     async def accept(self, user: User, invitation_id: int) -> Room:
         """Join the room that the user is invited to. Raises NotFound, Banned."""
-        room_id = await store.run(invitations.accept, user.id, invitation_id)
-        return await self._chat.enter(user, room_id)
+        room_id, owed = await store.run(invitations.accept, user.id, invitation_id)
+        return await self._enter(user, room_id, owed)
 
     async def withdraw(self, user: User, invitation_id: int) -> None:
         """Decline an invitation, or take it back. Raises NotFound."""
-        await store.run(invitations.withdraw, user.id, invitation_id)
+        owed = await store.run(invitations.withdraw, user.id, invitation_id)
+        await chores.pay(self._streams, *owed)
 
     async def link(self, user: User, room_id: RoomId) -> str:
         """Return a room's link. Raises NotFound, NotAMember, Forbidden."""
@@ -62,5 +64,10 @@ class Invitations:
 
     async def join_linked(self, user: User, token: str) -> Room:
         """Join the room that a link opens; may be repeated. Raises NotFound, Banned."""
-        room_id = await store.run(invitations.join_linked, user.id, token)
-        return await self._chat.enter(user, room_id)
+        room_id, owed = await store.run(invitations.join_linked, user.id, token)
+        return await self._enter(user, room_id, owed)
+
+    async def _enter(self, user: User, room_id: RoomId, owed: tuple[Chore, ...]) -> Room:
+        room = await self._chat.enter(user, room_id)
+        await chores.pay(self._streams, *owed)
+        return room

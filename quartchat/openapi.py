@@ -109,6 +109,16 @@ class Invited(msgspec.Struct):
     inviter: User
 
 
+class InvitationRemoved(msgspec.Struct):
+    """An invitation of the caller's is open no more: answered, also elsewhere, taken back or void.
+
+    It may come late; the list of invitations says what is so.
+    """
+
+    id: int
+    room_id: RoomId
+
+
 class UserUpdate(User, frozen=True):
     """What the caller, or somebody who shares a room with the caller, is called now.
 
@@ -145,6 +155,7 @@ EVENTS: dict[str, tuple[type, bool, str]] = {
     "heartbeat": (Heartbeat, False, "both"),
     "reset": (Reset, False, "both"),
     "invitation": (Invited, False, "all"),
+    "invitation.remove": (InvitationRemoved, False, "all"),
     "room.added": (RoomAdded, False, "all"),
     "room.removed": (RoomRemoved, False, "both"),
     "session.revoked": (SessionRevoked, False, "both"),

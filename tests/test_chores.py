@@ -12,7 +12,7 @@ from playhouse.migrations import Runner
 
 from quartchat import store
 from quartchat.events import Control, RoomId, UserId
-from quartchat.store import accounts, chores, members, people, settings
+from quartchat.store import accounts, chores, invitations, members, people, rooms, settings
 from quartchat.store.models import database as tables
 
 ROOMS = "/api/chat/rooms"
@@ -82,6 +82,33 @@ def test_a_worker_tells_of_settings_roles_and_direct_rooms_whose_requests_died(
         heard = [events.next_event(timeout_s=12) for _ in range(3)]
         assert {event.event for event in heard} == {"room.update", "member.update", "room.added"}
         assert ann.say({"id": direct}, "hi") == events.next("message")
+
+
+def test_a_worker_tells_of_an_invitation_whose_end_was_not_told_by_its_request(
+    server: Server, behind: Sql
+) -> None:
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room()
+    made = ann.post(f"{ROOMS}/{room['id']}/invitations", {"user_id": bob.me["id"]}).json()
+    with bob.stream("/api/chat/events") as events:
+        events.next("ready")
+        behind(invitations.withdraw, ann.me["id"], made["id"])
+        told = events.next("invitation.remove", timeout_s=12)
+        assert told == {"id": made["id"], "room_id": room["id"]}
+
+
+def test_all_who_were_invited_into_a_removed_room_are_told_by_the_hundred(sql: Sql) -> None:
+    ann = sql(accounts.add_account, "ann", "Ann", "hash").id
+    den = sql(rooms.add_room, ann, "den", "", "private").id
+    invited = [sql(accounts.add_account, f"n{n}", f"N {n}", "hash").id for n in range(250)]
+    for user_id in invited:
+        sql(invitations.invite, ann, den, user_id)
+    assert sql(chores.take, 20) == []  # each request has some seconds to tell of its own
+    sql(settings.remove, ann, den)
+    due = [chore.what for chore in sql(chores.take, 20)]
+    told = [each.controls for each in due if isinstance(each, chores.Announce)]
+    assert [len(controls) for controls in told] == [100, 100, 50]
+    assert [control.user_id for controls in told for control in controls] == invited
 
 
 def test_a_chore_is_one_workers_for_a_minute(sql: Sql, runner: asyncio.Runner) -> None:

@@ -1,12 +1,13 @@
 """Invitations and join links."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 from clients import Client
-from harness import Server
+from harness import PASSWORD, Server
 
 ROOMS = "/api/chat/rooms"
 INVITATIONS = "/api/chat/invitations"
@@ -139,6 +140,68 @@ def test_who_joins_otherwise_has_no_invitation_left(server: Server) -> None:
     invite(ann, room, bob)
     bob.join(room)
     assert mine(bob) == []
+
+
+def close_account(who: Client) -> httpx.Response:
+    return who.delete("/api/me", {"password": PASSWORD})
+
+
+ENDS: dict[str, Callable[[Client, Client, Room, Any], httpx.Response]] = {
+    "accepted": lambda _, bob, __, made: accept(bob, made),
+    "declined": lambda _, bob, __, made: withdraw(bob, made),
+    "taken back": lambda ann, _, __, made: withdraw(ann, made),
+    "joined": lambda _, bob, room, __: bob.post(path(room, "/join")),
+    "banned": lambda ann, bob, room, _: ann.put(path(room, f"/bans/{bob.me['id']}")),
+    "room removed": lambda ann, _, room, __: ann.delete(path(room)),
+    "inviter's account closed": lambda ann, *_: close_account(ann),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_invitation_that_is_open_no_more_is_told_to_the_invitee_on_every_device(
+    server: Server, end: str
+) -> None:
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room()
+    made = invite(ann, room, bob).json()
+    with server.another() as second:
+        elsewhere = second.client(headers={"Cookie": bob.cookies})
+        with (
+            bob.stream("/api/chat/events") as here,
+            elsewhere.stream("/api/chat/events") as there,
+        ):
+            for events in (here, there):
+                events.next("ready")
+            assert ENDS[end](ann, bob, room, made).is_success
+            for events in (here, there):
+                told = events.next("invitation.remove")
+                assert told == {"id": made["id"], "room_id": room["id"]}
+    assert mine(bob) == []
+
+
+def test_who_comes_in_by_a_link_has_no_invitation_left_and_hears_so(server: Server) -> None:
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room(visibility="private")
+    made = invite(ann, room, bob).json()
+    token = ann.put(path(room, "/link")).json()["token"]
+    with bob.stream("/api/chat/events") as events:
+        events.next("ready")
+        assert bob.post(f"/api/chat/links/{token}/join").status_code == 200
+        assert events.next("invitation.remove") == {"id": made["id"], "room_id": room["id"]}
+    assert mine(bob) == []
+
+
+def test_nobody_but_the_invitee_hears_that_an_invitation_is_open_no_more(server: Server) -> None:
+    ann, bob, cyd = server.user("ann"), server.user("bob"), server.user("cyd")
+    room = ann.room(visibility="private")
+    made, other = invite(ann, room, bob).json(), invite(ann, room, cyd).json()
+    with ann.stream("/api/chat/events") as anns, cyd.stream("/api/chat/events") as cyds:
+        for events in (anns, cyds):
+            events.next("ready")
+        assert withdraw(bob, made).status_code == 204
+        assert anns.silent()
+        assert cyds.silent()
+    assert mine(cyd) == [other]
 
 
 def test_an_invitation_that_is_accepted_and_taken_back_at_once_is_one_of_both(

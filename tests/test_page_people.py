@@ -155,6 +155,29 @@ def test_who_is_no_moderator_does_not_see_who_is_invited(
     expect(page.get_by_role("alert")).to_have_text([""] * page.get_by_role("alert").count())
 
 
+def test_an_invitation_that_is_taken_back_or_answered_elsewhere_goes_from_the_page_at_once(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    here, there = open_page("/", bob), open_page("/", bob)  # a browser each
+    lobby, den = ann.room("lobby"), ann.room("den", visibility="private")
+    for page in (here, there):
+        status(page)
+    made = [
+        ann.post(f"/api/chat/rooms/{room['id']}/invitations", {"user_id": bob.me["id"]}).json()
+        for room in (lobby, den)
+    ]
+    for page in (here, there):
+        expect(page.get_by_role("button", name="Accept invitation")).to_have_count(2)
+    assert ann.delete(f"/api/chat/invitations/{made[0]['id']}").status_code == 204
+    for page in (here, there):
+        expect(page.get_by_role("button", name="Accept invitation")).to_have_count(1)
+    here.get_by_role("button", name=f"Accept invitation to {den['name']}").click()
+    expect(field(here)).to_be_visible()
+    for page in (here, there):
+        expect(page.get_by_role("heading", name="Invitations")).to_be_hidden()
+        expect(rooms(page).get_by_role("link", name=den["name"])).to_be_visible()
+
+
 def test_an_invitation_can_be_declined(
     open_page: Open, ann: harness.Client, bob: harness.Client
 ) -> None:

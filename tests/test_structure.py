@@ -28,7 +28,7 @@ FLOORS = """
     store
     store.chores
     store.accounts
-    store.people store.roles
+    store.people store.roles store.withdrawals
     store.rooms store.seats store.changes store.documents
     store.mentions store.search
     store.members store.invitations store.settings store.clearing

@@ -12,7 +12,7 @@ import peewee as pw
 
 from quartchat import errors
 from quartchat.events import RoomId, User, UserId, now
-from quartchat.store import accounts, chores, documents, transaction
+from quartchat.store import accounts, chores, documents, transaction, withdrawals
 from quartchat.store.chores import Chore
 from quartchat.store.models import Account, Edit, Event, Invitation, Latest, Member, Mention, Room
 
@@ -32,9 +32,8 @@ def close(user_id: UserId, password_hash: str) -> tuple[Chore, Chore]:
         account = accounts.opened(user_id)
         if account.password_hash != password_hash:
             raise errors.InvalidCredentials(field="password")
-        Invitation.delete().where(
-            (Invitation.inviter == user_id) | (Invitation.invitee == user_id)
-        ).execute()
+        theirs = (Invitation.inviter == user_id) | (Invitation.invitee == user_id)
+        withdrawals.withdraw(theirs, after_ms=0)  # a worker tells whom the account invited
         name = f"deleted-{user_id}"
         if Account.select().where(Account.username == name).exists():  # from before 0003
             name = f"{name}-{secrets.token_hex(4)}"

@@ -8,7 +8,7 @@ import msgspec
 from quartchat import errors
 from quartchat.events import Control, RoomId, RoomSummary, UserId, now
 from quartchat.events import Invitation as Public
-from quartchat.store import accounts, chores, roles, rooms, transaction
+from quartchat.store import accounts, chores, roles, rooms, transaction, withdrawals
 from quartchat.store.chores import Chore
 from quartchat.store.models import Account, Invitation, Room
 
@@ -58,7 +58,7 @@ def of_room(user_id: UserId, room_id: RoomId, limit: int) -> list[Public]:
         return _list(Invitation.room == room_id, limit=limit)
 
 
-def accept(user_id: UserId, invitation_id: int) -> RoomId:
+def accept(user_id: UserId, invitation_id: int) -> tuple[RoomId, tuple[Chore, ...]]:
     """Put an account into the room that it is invited to; the room is still to hear of it.
 
     Raises `NotFound`, `Banned`.
@@ -68,12 +68,12 @@ def accept(user_id: UserId, invitation_id: int) -> RoomId:
         room_id = _room_of(*mine)
         roles.lock(room_id)
         _room_of(*mine)  # else it was withdrawn meanwhile
-        rooms.start_join(user_id, room_id)
-        Invitation.delete().where(*mine).execute()
-        return room_id
+        owed = rooms.start_join(user_id, room_id)
+        # Where the account was in the room already, its invitation is still there.
+        return room_id, owed.chores + withdrawals.withdraw(*mine)
 
 
-def withdraw(user_id: UserId, invitation_id: int) -> None:
+def withdraw(user_id: UserId, invitation_id: int) -> tuple[Chore, ...]:
     """Remove an invitation: as the invitee, the inviter or a moderator. Raises `NotFound`."""
     with transaction():
         room_id = _room_of(Invitation.id == invitation_id)
@@ -84,7 +84,7 @@ def withdraw(user_id: UserId, invitation_id: int) -> None:
         moderates = member is not None and member.role != "member"
         if user_id not in (row.invitee_id, row.inviter_id) and not moderates:
             raise errors.NotFound
-        row.delete_instance()
+        return withdrawals.withdraw(Invitation.id == invitation_id)
 
 
 def link(user_id: UserId, room_id: RoomId) -> str:
@@ -121,7 +121,7 @@ def linked(user_id: UserId, token: str) -> tuple[RoomSummary, bool]:
     return _summary(row), roles.present(user_id, row.id) is not None
 
 
-def join_linked(user_id: UserId, token: str) -> RoomId:
+def join_linked(user_id: UserId, token: str) -> tuple[RoomId, tuple[Chore, ...]]:
     """Put an account into the room that a link opens; the room is still to hear of it.
 
     Raises `NotFound`, `Banned`.
@@ -130,8 +130,7 @@ def join_linked(user_id: UserId, token: str) -> RoomId:
         room_id = RoomId(_linked(token).id)
         if roles.lock(room_id).link != token:  # it was replaced meanwhile
             raise errors.NotFound
-        rooms.start_join(user_id, room_id)
-        return room_id
+        return room_id, rooms.start_join(user_id, room_id).chores
 
 
 def _linked(token: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from quartchat import errors
 from quartchat.events import Role, RoomId, User, UserId, now
-from quartchat.store import accounts, roles, rooms, transaction
+from quartchat.store import accounts, roles, rooms, transaction, withdrawals
 from quartchat.store.chores import Chore
 from quartchat.store.models import Account, Ban, Invitation, Member
 
@@ -57,10 +57,9 @@ def ban(user_id: UserId, room_id: RoomId, member_id: UserId, reason: str) -> tup
             Ban.insert(
                 room=room_id, account=member_id, by_id=user_id, reason=reason, created_at=now()
             ).execute()
-        Invitation.delete().where(
+        return owed + withdrawals.withdraw(
             Invitation.room == room_id, Invitation.invitee == member_id
-        ).execute()
-        return owed
+        )
 
 
 def unban(user_id: UserId, room_id: RoomId, member_id: UserId) -> None:

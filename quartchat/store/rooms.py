@@ -14,7 +14,7 @@ import peewee as pw
 
 from quartchat import errors
 from quartchat.events import NEVER, Role, RoomId, User, UserId, Visibility, now
-from quartchat.store import accounts, chores, roles, transaction
+from quartchat.store import accounts, chores, roles, transaction, withdrawals
 from quartchat.store.chores import Chore
 from quartchat.store.models import Account, Invitation, Member, Room
 
@@ -43,7 +43,7 @@ class Owed:
     state: str  # joining, joined, leaving
     ticket: str
     role: Role
-    chores: tuple[Chore, ...] = field(default=(), compare=False)  # of a leaving
+    chores: tuple[Chore, ...] = field(default=(), compare=False)  # of this call
 
 
 def fold(name: str) -> str:
@@ -185,13 +185,12 @@ def start_join(user_id: UserId, room_id: RoomId) -> Owed:
         ).on_conflict_ignore()  # fmt: skip
         if row.as_rowcount().execute():  # 0: another request was faster
             _count(room_id, +1)
-        Invitation.delete().where(
-            Invitation.room == room_id, Invitation.invitee == user_id
-        ).execute()
+        told = withdrawals.withdraw(Invitation.room == room_id, Invitation.invitee == user_id)
         # After the insert, which waits for a transaction that closes the account.
         if Account.get_by_id(user_id).closed_at is not None:
             raise errors.Unauthenticated
-        return _owed(user_id, room_id) or Owed("joining", ticket, "member")
+        owed = _owed(user_id, room_id) or Owed("joining", ticket, "member")
+        return dataclasses.replace(owed, chores=told)
 
 
 def finish_join(user_id: UserId, room_id: RoomId, ticket: str, n: int, messages: int) -> None:

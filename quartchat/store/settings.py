@@ -7,7 +7,7 @@ import peewee as pw
 
 from quartchat import errors
 from quartchat.events import Control, Role, RoomEvent, RoomId, RoomState, UserId, now, unnumbered
-from quartchat.store import chores, roles, rooms, transaction
+from quartchat.store import chores, roles, rooms, transaction, withdrawals
 from quartchat.store.chores import Chore
 from quartchat.store.models import Account, Ban, Invitation, Member, Room
 
@@ -37,7 +37,8 @@ def remove(user_id: UserId, room_id: RoomId) -> tuple[Chore, Chore]:
     """
     with transaction():
         row, _ = roles.held(user_id, room_id, "owner")
-        for table in (Member, Ban, Invitation):  # at most a row for each account
+        withdrawals.withdraw(Invitation.room == room_id, after_ms=0)  # a worker tells them
+        for table in (Member, Ban):  # at most a row for each account
             table.delete().where(table.room == room_id).execute()
         row.name = row.key = row.topic = ""
         row.visibility, row.member_count = "private", 0

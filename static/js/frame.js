@@ -16,6 +16,8 @@ import { Switcher } from "./switcher.js";
 
 const narrow = matchMedia("(width < 64rem)"); // a panel covers the room, as people.css says
 
+const INVITING = new Set(["ready", "invitation", "invitation.remove"]); // events
+
 const find = (id) => document.getElementById(id);
 
 export class Frame {
@@ -77,7 +79,7 @@ export class Frame {
   hear(event) {
     this.#details.hear(event);
     this.#notify.hear(event);
-    if (event.type === "ready" || event.type === "invitation") this.#invitations.load();
+    if (INVITING.has(event.type)) this.#invitations.load();
     if (event.type === "user.update") this.#renamed(event.data);
   }
 

@@ -9,6 +9,7 @@ export class Invitations {
   #list = document.querySelector("#invitation-list");
   #onaccepted;
   #onproblem;
+  #loads = 0;
 
   /** `onaccepted(room)`, `onproblem(text)`. */
   constructor({ onaccepted, onproblem }) {
@@ -16,14 +17,25 @@ export class Invitations {
     this.#onproblem = onproblem;
   }
 
+  /** What was asked for last is shown: an earlier answer may be without what came since. */
   async load() {
+    const load = (this.#loads += 1);
     try {
       const { invitations } = await get("/api/chat/invitations");
-      this.#list.replaceChildren(...invitations.map((each) => this.#row(each)));
+      if (load !== this.#loads) return;
+      this.#fill(invitations);
       this.#section.hidden = invitations.length === 0;
     } catch {
       // The next `ready` of the stream asks again.
     }
+  }
+
+  /** A row stays the same element while its invitation is open: somebody may be about to press it. */
+  #fill(invitations) {
+    const old = new Map([...this.#list.children].map((row) => [Number(row.dataset.id), row]));
+    const rows = invitations.map((each) => old.get(each.id) ?? this.#row(each));
+    for (const row of old.values()) if (!rows.includes(row)) row.remove();
+    if (rows.some((row, at) => row !== this.#list.children[at])) this.#list.replaceChildren(...rows);
   }
 
   /** Somebody is called otherwise from now on. */
@@ -37,6 +49,7 @@ export class Invitations {
     const row = template.content.firstElementChild.cloneNode(true);
     row.querySelector(".invitation-room").textContent = room.name;
     row.querySelector(".invitation-by").textContent = `from ${inviter.display_name}`;
+    row.dataset.id = id;
     row.dataset.inviterId = inviter.id;
     const [accept, decline] = row.querySelectorAll("button");
     accept.setAttribute("aria-label", `Accept invitation to ${room.name}`);

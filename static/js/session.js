@@ -171,6 +171,7 @@ export class Session {
     const { type, data } = event;
     const roomId = data.room_id;
     this.presence.hear(event);
+    if (type === "invitation.remove") return; // of a room that the reader need not be in
     // Joined in another tab: the first event says so.
     if (data.id && roomId && !this.rooms.get(roomId)) return this.refresh(roomId);
     const missing = roomId && this.#gaps.before(event, this.rooms.get(roomId)?.last_id);
@@ -196,7 +197,7 @@ export class Session {
       case "typing": return this.#typed(data);
       case "read": return this.#readElsewhere(data);
       case "user.update": return this.rename(data);
-      case "missed": return roomId || setTimeout(() => this.people.renew(), Math.random() * PATIENCE_MS);
+      case "missed": return this.#missed(roomId);
       case "reset": return this.#reset();
       case "session.revoked": return api.toLogin();
     }
@@ -250,6 +251,10 @@ export class Session {
     this.rooms.advance(data.room_id, data.id);
     this.people.know(data.user);
     this.changes.reacted(type, data);
+  }
+
+  #missed(roomId) {
+    if (!roomId) setTimeout(() => this.people.renew(), Math.random() * PATIENCE_MS);
   }
 
   #typed(data) {

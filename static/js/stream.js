@@ -6,11 +6,12 @@ import { Backoff } from "./backoff.js";
 const EVENTS = [
   "ready", "message", "message.update", "message.delete", "reaction.add", "reaction.remove",
   "member.join", "member.leave", "member.update", "room.update", "room.added", "room.removed",
-  "typing", "presence", "read", "missed", "user.update", "invitation", "session.revoked", "reset",
-  "heartbeat",
+  "typing", "presence", "read", "missed", "user.update", "invitation", "invitation.remove",
+  "session.revoked", "reset", "heartbeat",
 ];
 const HEARTBEAT_MS = 18_000; // the server's 15 s and its 20 % of jitter
 const DEAD_AFTER_MS = 2.5 * HEARTBEAT_MS;
+const OPENING_MS = 15_000; // a browser takes up old connections, up to six, of which none may live
 const CHECK_EVERY_MS = 5_000;
 
 export class Stream {
@@ -18,6 +19,7 @@ export class Stream {
   #cursor = "";
   #source = null;
   #backoff = new Backoff();
+  #ready = false; // the source has said so
   #heardAt = 0; // by the wall clock: a sleeping machine must notice the gap
   #checking = 0;
   #onevent;
@@ -61,7 +63,7 @@ export class Stream {
   }
 
   get #silent() {
-    return Date.now() - this.#heardAt > DEAD_AFTER_MS;
+    return Date.now() - this.#heardAt > (this.#ready ? DEAD_AFTER_MS : OPENING_MS);
   }
 
   #check() {
@@ -70,8 +72,7 @@ export class Stream {
 
   #connect() {
     this.#source?.close();
-    this.#onstate(false);
-    this.#heardAt = Date.now();
+    this.#lose();
     const source = new EventSource(`${this.#url}?last_event_id=${encodeURIComponent(this.#cursor)}`);
     this.#source = source;
     for (const type of EVENTS) {
@@ -80,10 +81,17 @@ export class Stream {
     source.addEventListener("error", () => this.#stumble(source));
   }
 
+  #lose() {
+    this.#onstate(false);
+    this.#ready = false;
+    this.#heardAt = Date.now();
+  }
+
   #hear(source, type, event) {
     if (source !== this.#source) return; // closed in between; its successor gets this event again
     this.#heardAt = Date.now();
     if (type === "ready") {
+      this.#ready = true;
       this.#backoff.reset();
       this.#onstate(true);
     }
@@ -94,7 +102,7 @@ export class Stream {
 
   async #stumble(source) {
     if (source !== this.#source) return;
-    this.#onstate(false);
+    this.#lose();
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries by itself
     this.#source = null;
     await this.#backoff.wait();

@@ -68,6 +68,7 @@ export class Tabs {
       if (!this.#leading) return this.#lead(); // no locks for this page
       this.#leading = false; // stolen by a tab that did not hear us
       this.#stream.close();
+      this.#onevent({ type: "reset", data: { room_id: null }, id: "" }); // what the others heard meanwhile
       this.#queue();
     }
   }

@@ -91,11 +91,14 @@ class Locks {
 let current = null; // the tab that is being opened
 
 function open(cursor = "0", { started = true } = {}) {
-  const tab = { got: [], states: [], refusals: 0 };
+  const tab = { got: [], states: [], resets: 0 };
   current = tab;
   const before = new Set(channels);
   tab.tabs = new Tabs("ann", "/events", {
-    onevent: ({ type, id }) => type === "message" && tab.got.push(Number(id)),
+    onevent: ({ type, id }) => {
+      if (type === "message") tab.got.push(Number(id));
+      if (type === "reset") tab.resets += 1;
+    },
     onstate: (connected) => tab.states.push(connected),
     onrefused: async () => {},
   });
@@ -215,6 +218,7 @@ test("a leader that is frozen loses the lock to one that hears nothing, and give
   assert.equal(second.tabs.leading, true);
   assert.equal(first.tabs.leading, false);
   assert.equal(streams(), 1);
+  assert.deepEqual([first.resets, second.resets], [1, 0]); // it reads anew what it may have missed
 });
 
 test("without locks each tab has a stream of its own", async () => {

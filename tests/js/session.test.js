@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { Session } from "../../static/js/session.js";
+import { ann, bob, message } from "./people.js";
+
+// A server that has what `answers` says, by path.
+
+const room = { id: 7, name: "lobby", visibility: "public", member_count: 2, last_id: 2, read_id: 2, unread: 0, mentions: 0 };
+const real = globalThis.fetch;
+let answers;
+let asked;
+
+beforeEach(() => {
+  asked = [];
+  answers = { "/api/chat/rooms": { rooms: [{ ...room }], next: null, cursor: "c1" } };
+  globalThis.fetch = async (path) => {
+    asked.push(path);
+    const answer = answers[path.split("?")[0]];
+    return Response.json(answer ?? { code: "not_found" }, { status: answer ? 200 : 404 });
+  };
+});
+
+afterEach(() => {
+  globalThis.fetch = real;
+});
+
+async function session() {
+  const made = new Session({ ...ann }, { attended: () => false, onchange: () => {}, onremoved: () => {} });
+  assert.equal(await made.load(), "c1");
+  asked = [];
+  return made;
+}
+
+const said = (id, fields = {}) => ({ type: "message", data: message(id, { author: bob, ...fields }) });
+
+test("only a reset moves the stream to another place", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const mine = await session();
+  const events = [
+    ["ready", { cursor: "c2", rooms: [{ id: 7, last_id: 2 }] }], ["heartbeat", {}],
+    ["missed", { room_id: null }], ["missed", { room_id: 7 }], ["typing", { room_id: 7, user_id: 2 }],
+    ["read", { room_id: 7, user_id: 1, id: 2 }], ["user.update", bob], ["invitation.remove", { id: 1, room_id: 9 }],
+  ];
+  for (const [type, data] of events) assert.equal(await mine.receive({ type, data }), undefined, type);
+  assert.equal(await mine.receive(said(3)), undefined);
+  answers["/api/chat/rooms"].cursor = "c3";
+  assert.equal(await mine.receive({ type: "reset", data: { room_id: null } }), "c3");
+});
+
+test("a number that is missing makes it ask for the room, and none that is there does", async () => {
+  const mine = await session();
+  await mine.receive(said(3));
+  assert.deepEqual([mine.rooms.get(7).unread, asked], [1, []]);
+  answers["/api/chat/rooms/7"] = { ...room, joined: true, last_id: 5, unread: 3 };
+  await mine.receive(said(5));
+  assert.equal(mine.rooms.get(7).unread, 3);
+  assert.deepEqual(asked, ["/api/chat/rooms/7"]);
+});
+
+test("the end of an invitation is no news of a room", async () => {
+  const mine = await session();
+  await mine.receive({ type: "invitation.remove", data: { id: 1, room_id: 9 } });
+  await mine.receive({ type: "invitation.remove", data: { id: 99, room_id: 7 } });
+  assert.deepEqual(asked, []);
+  assert.equal(mine.rooms.get(7).last_id, 2);
+});
