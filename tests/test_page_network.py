@@ -246,7 +246,7 @@ def test_a_send_that_hangs_is_tried_again_under_its_name_and_arrives_once(
 
 
 def test_a_page_whose_first_request_hangs_says_so_and_opens_by_itself(
-    open_page: Open, ann: harness.Client, room: Room
+    open_page: Open, ann: harness.Client, room: Room, complaints: list[str]
 ) -> None:
     ann.say(room, "here")
     page = open_page("/healthz/live", ann)
@@ -258,6 +258,8 @@ def test_a_page_whose_first_request_hangs_says_so_and_opens_by_itself(
     expect(page.get_by_text("Trying again…")).to_be_visible()
     expect(articles(page, "here")).to_be_visible()
     status(page)
+    # Chromium remarks that what was fetched ahead had to wait for what hung.
+    complaints[:] = [each for each in complaints if "was preloaded" not in each]
 
 
 # Gaps
