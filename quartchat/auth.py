@@ -62,7 +62,10 @@ class Auth:
         self._hashing = 0
         self._nobody = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(self._rounds)).decode()
         self._cache: Cache[str, SessionRow] = Cache(
-            size=SESSIONS_CACHED, ttl_s=SESSION_TTL_S, trusted=lambda: feed.fresh
+            size=SESSIONS_CACHED,
+            ttl_s=SESSION_TTL_S,
+            trusted=lambda: feed.fresh,
+            away=store.AWAY,
         )
         self._limits = engines.connect(config.redis_url, connections=8)
         self._limiter = _limiter(self._limits) if config.rate_limits else None

@@ -6,6 +6,8 @@ from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
+STALE_S = 600  # as long past its time a value is used where its source is away
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -14,12 +16,22 @@ class Cache(Generic[K, V]):
     """Answers of SQL, least recently used first out.
 
     Entries are used only while `trusted()`: that is, while this process hears of changes.
+    Then they may also be used past their time where a load raises one of `away`: what cannot
+    be asked for cannot change either.
     """
 
-    def __init__(self, *, size: int, ttl_s: float, trusted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        size: int,
+        ttl_s: float,
+        trusted: Callable[[], bool],
+        away: tuple[type[Exception], ...] = (),
+    ) -> None:
         self._size = size
         self._ttl_s = ttl_s
         self._trusted = trusted
+        self._away = away
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._generation = 0
 
@@ -33,7 +45,12 @@ class Cache(Generic[K, V]):
             value = await load()
             return {} if value is None else {key: value}
 
-        return (await self.load(one)).get(key)
+        try:
+            return (await self.load(one)).get(key)
+        except self._away:
+            if (last := self._last(key)) is None:
+                raise
+            return last
 
     async def get_many(
         self, keys: Sequence[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
@@ -42,7 +59,13 @@ class Cache(Generic[K, V]):
         found = {key: value for key in keys if (value := self.peek(key)) is not None}
         missing = [key for key in keys if key not in found]
         if missing:
-            found |= await self.load(partial(load, missing))
+            try:
+                found |= await self.load(partial(load, missing))
+            except self._away:
+                last = {key: value for key in missing if (value := self._last(key)) is not None}
+                if len(last) < len(missing):
+                    raise
+                found |= last
         return found
 
     async def load(self, load: Callable[[], Awaitable[Mapping[K, V]]]) -> Mapping[K, V]:
@@ -61,6 +84,13 @@ class Cache(Generic[K, V]):
         if entry is None or entry[0] <= monotonic() or not self._trusted():
             return None
         self._entries.move_to_end(key)
+        return entry[1]
+
+    def _last(self, key: K) -> V | None:
+        """Return the cached value, also if it is past its time."""
+        entry = self._entries.get(key)
+        if entry is None or entry[0] + STALE_S <= monotonic() or not self._trusted():
+            return None
         return entry[1]
 
     def put(self, key: K, value: V) -> None:

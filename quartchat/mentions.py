@@ -28,7 +28,7 @@ class Mentions:
 
     def __init__(self, feed: Feed) -> None:
         self._names: Cache[Name, UserId] = Cache(
-            size=NAMES_CACHED, ttl_s=NAME_TTL_S, trusted=lambda: feed.fresh
+            size=NAMES_CACHED, ttl_s=NAME_TTL_S, trusted=lambda: feed.fresh, away=store.AWAY
         )
         feed.listen(self._hear, self._forget)
 

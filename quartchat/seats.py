@@ -37,7 +37,7 @@ class Seats:
 
     def __init__(self, feed: Feed) -> None:
         self._cache: Cache[Key, Seat] = Cache(
-            size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
+            size=SEATS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh, away=store.AWAY
         )
         self._users: Cache[UserId, bool] = Cache(  # who was looked up with all of their rooms
             size=USERS_CACHED, ttl_s=SEAT_TTL_S, trusted=lambda: feed.fresh
@@ -49,10 +49,8 @@ class Seats:
         """Return a member's seat in a room. Raises NotAMember, or NotFound if it is hidden."""
         key = (user.id, room_id)
         found = self._cache.peek(key)
-        if found is None and self._users.peek(user.id) is None:
-            found = (await self._loader.get(user.id) or {}).get(key)
         if found is None:
-            found = await self._cache.get(key, partial(_seat, *key))
+            found = await self._cache.get(key, partial(self._look_up, *key))
         assert found is not None  # noqa: S101 - `_seat` raises
         return found
 
@@ -68,6 +66,12 @@ class Seats:
     def clear_room(self, room_id: RoomId) -> None:
         """Ask SQL anew what a room is, and who is in it."""
         self._cache.discard_where(lambda key, _: key[1] == room_id)
+
+    async def _look_up(self, user_id: UserId, room_id: RoomId) -> Seat:
+        found = None
+        if self._users.peek(user_id) is None:
+            found = (await self._loader.get(user_id) or {}).get((user_id, room_id))
+        return found or await _seat(user_id, room_id)
 
     async def _load(self, user_ids: list[UserId]) -> dict[UserId, Mapping[Key, Seat]]:
         query = partial(store.run, memberships.seats, user_ids, SEATS_AT_ONCE)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,3 +111,44 @@ def test_an_entry_dropped_while_it_is_loaded_is_not_kept() -> None:
 
         assert asyncio.run(cache.get("ann", stale)) == "old"
         assert get(cache, source, "ann") == ["new"]
+
+
+class AwayError(Exception):
+    """What a source raises that cannot be reached."""
+
+
+def ask_in_vain(cache: Cache[str, str], *keys: str) -> list[str | None]:
+    """Ask while the source is away, for each alone and for all at once."""
+
+    async def away(*_: object) -> dict[str, str]:
+        raise AwayError
+
+    async def each() -> list[str | None]:
+        alone = [await cache.get(key, away) for key in keys]  # type: ignore[arg-type]
+        together = await cache.get_many(keys, away)
+        assert [together[key] for key in keys] == alone
+        return alone
+
+    return asyncio.run(each())
+
+
+def test_where_the_source_is_away_a_value_is_used_past_its_time_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = [True]
+    cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: heard[0], away=(AwayError,))
+    get(cache, Source(ann="1", bob="2"), "ann", "bob")
+    assert ask_in_vain(cache, "ann", "bob") == ["1", "2"]
+    assert get(cache, Source(ann="3"), "ann") == ["3"]
+    for unknown in ("carol", "bob"):
+        cache.discard("bob")
+        with pytest.raises(AwayError):
+            ask_in_vain(cache, "ann", unknown)
+    heard[0] = False  # of changes nobody would tell
+    with pytest.raises(AwayError):
+        ask_in_vain(cache, "ann")
+    heard[0] = True
+    assert ask_in_vain(cache, "ann") == ["3"]
+    monkeypatch.setattr("quartchat.cache.STALE_S", 0)
+    with pytest.raises(AwayError):
+        ask_in_vain(cache, "ann")

@@ -107,6 +107,27 @@ def test_whoever_is_asked_for_is_known_in_all_of_their_rooms(run: Any, asked: As
     run(scenario)
 
 
+def test_who_was_known_goes_on_while_sql_is_away_and_who_was_not_does_not(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "SEAT_TTL_S", 0)
+
+    async def scenario(sits: Seats, _: Streams) -> None:
+        ann, bob = await people("ann", "bob")
+        attic = await room_of(ann, "attic")
+        await sits.seat(ann, attic)
+        await store.close_database()
+        store.open_database("sqlite:////nowhere/chat.db")
+        assert (await sits.seat(ann, attic)).role == "owner"
+        with pytest.raises(store.AWAY):
+            await sits.seat(bob, attic)
+        sits.vacate(ann.id, attic)
+        with pytest.raises(store.AWAY):
+            await sits.seat(ann, attic)
+
+    run(scenario)
+
+
 def test_who_is_in_more_rooms_than_one_query_finds_is_let_into_all(
     run: Any, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
