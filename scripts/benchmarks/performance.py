@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures, report
+from benchmarks.bench import Column
 from benchmarks.figures import Place, Row
 
 READERS = 100_000
@@ -57,6 +58,17 @@ def sweep(place: Place, by: str, columns: Mapping[str, str]) -> Callable[[Found]
         return report.markdown(lines)
 
     return make
+
+
+def opening(found: Found) -> str:
+    """Return how long a page takes to show a room, by its size and by what the browser has."""
+    raw = found["opening"]
+    columns = [Column(**column) for column in raw["columns"]]
+    lines = [["messages in the room", "cache", *(column.title for column in columns)]]
+    for (size, cache), rows in figures.grouped(raw["rows"], raw["by"]).items():
+        cells = [column.text([row.get(column.key) for row in rows]) for column in columns]
+        lines.append([f"{size:,}", cache, *cells])
+    return report.markdown(lines)
 
 
 def sizing(found: Found) -> str:
@@ -144,4 +156,5 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Found], str]]] = {
         ),
     ),
     "sizing": (("fanout", "idle"), sizing),
+    "opening": (("opening",), opening),
 }
