@@ -6,17 +6,19 @@ const PATIENCE_MS = 10_000; // many hear `missed` in the same moment
 export class Presence {
   #rooms = new Map(); // room id → Set of the users who are online
   #line = Promise.resolve(); // questions go one by one
+  #me;
   #fetch;
   #onchange;
 
-  /** `fetch(roomId)` resolves to {user_ids}. */
-  constructor(fetch, onchange) {
+  /** `me`: the reader's id, who is here; `fetch(roomId)` resolves to {user_ids}. */
+  constructor(me, fetch, onchange) {
+    this.#me = me;
     this.#fetch = fetch;
     this.#onchange = onchange;
   }
 
   has(userId) {
-    return [...this.#rooms.values()].some((online) => online.has(userId));
+    return userId === this.#me || [...this.#rooms.values()].some((online) => online.has(userId));
   }
 
   /** Ask once who of the room is online. */

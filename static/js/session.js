@@ -52,7 +52,7 @@ export class Session {
     this.people = new People(me, (roomId, query) => api.get(path(roomId, `/members?${query}`)), onchange);
     this.drafts = new Drafts(this.storage, `quartchat.draft.${me.id}`);
     this.typing = new Typing(onchange);
-    this.presence = new Presence((roomId) => api.get(path(roomId, "/presence")), onchange);
+    this.presence = new Presence(me.id, (roomId) => api.get(path(roomId, "/presence")), onchange);
     this.quotes = new Quotes((roomId, id) => api.get(path(roomId, `/messages/${id}`)), onchange);
     this.#timelines = new Timelines((messages) => this.people.wrote(messages), onchange);
     this.changes = new Changes(me, this.#timelines);
