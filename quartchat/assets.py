@@ -72,11 +72,12 @@ class Assets:
         if entry in self._modules:
             return self._modules[entry]
         directory = entry.rpartition("/")[0]
-        found = self._modules[entry] = [entry]
+        found = [entry]
         for name in found:
             source = self._assets[name].plain.decode()
             needed = [f"{directory}/{other}" for other in _IMPORTS.findall(source)]
             found += [each for each in dict.fromkeys(needed) if each not in found]
+        self._modules[entry] = found
         return found
 
 

@@ -141,11 +141,9 @@ class Auth:
 
     async def end(self, session: SessionRow) -> None:
         """End a session, everywhere, at once."""
-        await store.run(accounts.remove_session, session.secret_hash)
+        owed = await store.run(accounts.end_session, session.user.id, session.secret_hash)
         self._cache.discard(session.secret_hash)
-        await self._streams.control(
-            Control("session", session.user.id, session=session.secret_hash)
-        )
+        await chores.pay(self._streams, owed)
 
     async def add_token(self, user: User, name: str) -> tuple[SessionRow, str]:
         """Make a token; return its session and its secret, which is not kept."""

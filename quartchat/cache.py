@@ -6,7 +6,8 @@ from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
-STALE_S = 600  # as long past its time a value is used where its source is away
+STALE_S = 600  # as long past its time a value is used where its source is away,
+REST_S = 5.0  # and for so long the source is not asked again for what is there
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -32,6 +33,7 @@ class Cache(Generic[K, V]):
         self._ttl_s = ttl_s
         self._trusted = trusted
         self._away = away
+        self._rests = float("-inf")  # until when the source is not asked
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._generation = 0
 
@@ -41,16 +43,11 @@ class Cache(Generic[K, V]):
         if found is not None:
             return found
 
-        async def one() -> dict[K, V]:
+        async def one(_: list[K]) -> dict[K, V]:
             value = await load()
             return {} if value is None else {key: value}
 
-        try:
-            return (await self.load(one)).get(key)
-        except self._away:
-            if (last := self._last(key)) is None:
-                raise
-            return last
+        return (await self._ask([key], one)).get(key)
 
     async def get_many(
         self, keys: Sequence[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
@@ -58,15 +55,32 @@ class Cache(Generic[K, V]):
         """Return cached values, and those that `load` finds for all other keys at once."""
         found = {key: value for key in keys if (value := self.peek(key)) is not None}
         missing = [key for key in keys if key not in found]
-        if missing:
-            try:
-                found |= await self.load(partial(load, missing))
-            except self._away:
-                last = {key: value for key in missing if (value := self._last(key)) is not None}
-                if len(last) < len(missing):
-                    raise
-                found |= last
+        return {**found, **await self._ask(missing, load)} if missing else found
+
+    async def _ask(
+        self, keys: list[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
+    ) -> Mapping[K, V]:
+        """Return what the source says, or where it is away what it said last."""
+        last = {key: value for key in keys if (value := self._last(key)) is not None}
+        if len(last) == len(keys) and monotonic() < self._rests:
+            return last
+        try:
+            found = await self.load(partial(load, keys))
+        except self._away:
+            self._rests = monotonic() + REST_S
+            if len(last) < len(keys):
+                raise
+            # Not what was dropped meanwhile.
+            return {key: value for key, value in last.items() if self._last(key) is value}
+        except Exception:
+            self._forget(keys)  # it has said no
+            raise
+        self._forget([key for key in keys if key not in found])
         return found
+
+    def _forget(self, keys: list[K]) -> None:
+        for key in keys:
+            self._entries.pop(key, None)
 
     async def load(self, load: Callable[[], Awaitable[Mapping[K, V]]]) -> Mapping[K, V]:
         """Return what `load` finds, and keep it."""

@@ -57,7 +57,7 @@ class Entry:
 class _Room:
     entries: list[Entry] = field(default_factory=list)  # contiguous numbers
     others: list[Entry] = field(default_factory=list)  # from before a hole: of readers of feeds
-    edits: list[Entry] = field(default_factory=list)  # those of both that edit a message
+    edits: dict[int, list[Entry]] = field(default_factory=dict)  # those of both, by message
     chunks: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # by cursor, for this head
 
 
@@ -114,7 +114,7 @@ class Recent:
         entry = Entry(event, self.seq, partition, self.position)
         room.entries.append(entry)
         if event.type == "message.update":
-            room.edits.append(entry)
+            room.edits.setdefault(fold.text_of(event), []).append(entry)
         self._forget_chunks(room)
         if event.room_id in self.heads:
             self.watch(event.room_id, event.n)
@@ -160,7 +160,7 @@ class Recent:
         """Leave of a deleted message, and of its edits, what SQL leaves of them."""
         left = _decode(deletion.data)
         place = max(0, left.id - room.entries[0].event.n) if room.entries else 0
-        edits = room.edits if left.edited_at else ()
+        edits = room.edits.pop(left.id, ())
         for entry in (*room.others, *edits, *room.entries[place : place + 1]):
             if fold.text_of(entry.event) == left.id:
                 self._bytes += len(deletion.data) - len(entry.event.data)
@@ -234,7 +234,11 @@ class Recent:
                 continue  # forgotten, and nothing has come since
             room.entries = [entry for entry in room.entries if entry.seq > last]
             room.others = [entry for entry in room.others if entry.seq > last]
-            room.edits = [entry for entry in room.edits if entry.seq > last]
+            room.edits = {
+                id_: left
+                for id_, edits in room.edits.items()
+                if (left := [entry for entry in edits if entry.seq > last])
+            }
             self._forget_chunks(room)
             if not room.entries and not room.others:
                 del self._rooms[room_id]

@@ -20,10 +20,14 @@ from hypercorn.events import Closed, Event, RawData
 from hypercorn.typing import TaskGroup
 
 HIGH_WATER = 64 << 10  # bytes in the transport's buffer, from which on a write waits
-LATE = (
-    b"HTTP/1.1 503 Service Unavailable\r\n"
-    b"retry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+LATE_PROBLEM = (
+    b'{"type":"about:blank","title":"The service is not available for the moment.",'
+    b'"status":503,"code":"unavailable"}'
 )
+LATE = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
+    b"retry-after: 1\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+) % (len(LATE_PROBLEM), LATE_PROBLEM)
 LINGER_S = 0.5  # who asks for nothing for so long while the process ends is not in use
 
 
@@ -133,7 +137,7 @@ class Connection(TCPServer):
         """
         self.writer.write(LATE)
         try:
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, OSError):
                 async with asyncio.timeout(LINGER_S):
                     await self.reader.read(HIGH_WATER)  # or the answer is lost with a reset
         finally:

@@ -9,7 +9,7 @@ const SHELL = [PAGE, "/static/css/tokens.css", "/static/css/base.css", "/static/
 const ROUTES = [
   { condition: { requestMode: "navigate" }, source: "fetch-event" },
   ...SHELL.map((pathname) => ({ condition: { urlPattern: { pathname } }, source: "fetch-event" })),
-  { condition: { urlPattern: {} }, source: "network" },
+  { condition: { urlPattern: { pathname: "/*" } }, source: "network" },
 ];
 
 self.addEventListener("install", (event) => {

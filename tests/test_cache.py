@@ -135,6 +135,7 @@ def ask_in_vain(cache: Cache[str, str], *keys: str) -> list[str | None]:
 def test_where_the_source_is_away_a_value_is_used_past_its_time_but_not_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("quartchat.cache.REST_S", 0)
     heard = [True]
     cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: heard[0], away=(AwayError,))
     get(cache, Source(ann="1", bob="2"), "ann", "bob")
@@ -152,3 +153,49 @@ def test_where_the_source_is_away_a_value_is_used_past_its_time_but_not_for_ever
     monkeypatch.setattr("quartchat.cache.STALE_S", 0)
     with pytest.raises(AwayError):
         ask_in_vain(cache, "ann")
+
+
+class DeniedError(Exception):
+    """What a source raises that says no."""
+
+
+def test_what_the_source_has_denied_since_is_not_used_while_it_is_away() -> None:
+    async def denied() -> str | None:
+        raise DeniedError
+
+    async def nobody() -> str | None:
+        return None
+
+    async def nothing(_: list[str]) -> dict[str, str]:
+        return {}
+
+    cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: True, away=(AwayError,))
+    get(cache, Source(ann="1", bob="2", cyd="3"), "ann", "bob", "cyd")
+    with pytest.raises(DeniedError):
+        asyncio.run(cache.get("ann", denied))
+    assert asyncio.run(cache.get("bob", nobody)) is None
+    assert asyncio.run(cache.get_many(["cyd"], nothing)) == {}
+    for name in ("ann", "bob", "cyd"):
+        with pytest.raises(AwayError):
+            ask_in_vain(cache, name)
+
+
+def test_a_source_that_is_away_is_not_asked_by_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hang for as long as a query may take, and each request would wait for it."""
+    asked = []
+
+    async def away() -> str:
+        asked.append("ann")
+        raise AwayError
+
+    async def twice() -> list[str | None]:
+        return [await cache.get("ann", away), await cache.get("ann", away)]
+
+    cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: True, away=(AwayError,))
+    get(cache, Source(ann="1"), "ann")
+    assert asyncio.run(twice()) == ["1", "1"]
+    assert asked == ["ann"]
+    monkeypatch.setattr("quartchat.cache.REST_S", 0)
+    cache._rests = 0
+    assert asyncio.run(twice()) == ["1", "1"]
+    assert len(asked) == 3

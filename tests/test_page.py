@@ -639,6 +639,22 @@ def test_what_the_page_needs_first_is_asked_for_once_and_before_its_scripts_run(
     assert sorted(page.evaluate(ASKED)) == [["/api/chat/rooms", "link"], ["/api/me", "link"]]
 
 
+ROUTED = """() => performance.getEntriesByType("resource")
+  .filter(({ name }) => !name.endsWith("/sw.js"))
+  .map((entry) => entry.workerMatchedRouterSource ?? entry.workerMatchedSourceType)"""
+
+
+def test_the_service_worker_is_asked_for_pages_alone(open_page: Open, ann: harness.Client) -> None:
+    page = open_page("/", ann)
+    status(page)
+    page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    page.reload()
+    status(page)
+    assert page.evaluate("Boolean(navigator.serviceWorker.controller)")
+    assert "network" in (routed := set(page.evaluate(ROUTED)))
+    assert routed <= {"network", ""}  # the latter from memory
+
+
 FRAME = "**/js/frame.js"
 
 
@@ -656,11 +672,25 @@ def test_what_is_asked_for_before_its_code_is_here_is_done_once_it_is(
         expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
         eventually(page, lambda: len(held) == 1)
         press()
-        page.wait_for_timeout(100)  # ms
+        status(page)
         assert page.get_by_role("dialog").count() == 0
         held.pop().continue_()
         expect(page.get_by_role("dialog")).to_be_visible()
         status(page)
+
+
+def test_a_part_of_the_page_that_hangs_keeps_nobody_from_talking(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = shared_room(ann, bob)
+    page = open_page("/login", ann)
+    page.route(FRAME, lambda _: None)
+    page.goto(address(room))
+    status(page)
+    bob.say(room, "hello")
+    expect(articles(page, "hello")).to_be_visible()
+    say(page, "hi")
+    expect(articles(page, "hi")).not_to_contain_text("Sending")
 
 
 def test_a_part_of_the_page_that_does_not_come_is_loaded_again(
@@ -672,7 +702,8 @@ def test_a_part_of_the_page_that_does_not_come_is_loaded_again(
     page.route(FRAME, lambda route: route.abort(), times=1)
     page.goto(address(room))
     expect(articles(page, "hello")).to_be_visible()
-    expect(page.get_by_role("alert").filter(has_text="could not be loaded")).to_be_visible()
+    with page.expect_event("load", timeout=20_000):
+        expect(page.get_by_role("alert").filter(has_text="could not be loaded")).to_be_visible()
     status(page)
     page.get_by_role("button", name="Room details").click()
     expect(page.get_by_role("complementary", name="Room details")).to_be_visible()

@@ -163,9 +163,12 @@ def end_sessions(user_id: UserId, *which: Any, also: tuple[Control, ...] = ()) -
     return chores.owe(chores.Announce((*ended, Control("user", user_id), *also)))
 
 
-def remove_session(secret_hash: str) -> None:
-    """End a session; one that has ended already is fine."""
-    Session.delete().where(Session.secret_hash == secret_hash).execute()
+def end_session(user_id: UserId, secret_hash: str) -> Chore:
+    """End one session; one that has ended already is fine. Every process is to hear of it."""
+    with transaction():
+        Session.delete().where(Session.secret_hash == secret_hash).execute()
+        ended = Control("session", user_id, session=secret_hash)
+        return chores.owe(chores.Announce((ended,)))
 
 
 def live_sessions(secret_hashes: list[str]) -> set[str]:

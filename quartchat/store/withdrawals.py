@@ -17,10 +17,14 @@ _encode = msgspec.json.encode
 def withdraw(*where: Any, after_ms: int = chores.GRACE_MS) -> tuple[Chore, ...]:
     """Remove invitations, in a transaction; nothing is owed where there were none."""
     rows: Any = Invitation.select(Invitation.id, Invitation.room, Invitation.invitee).where(*where)
-    notices = [_notice(*row) for row in rows.tuples()]
-    if not notices:  # as nearly always where somebody joins: then nothing is written
+    found = list(rows.tuples())
+    if not found:  # as nearly always where somebody joins: then nothing is written
         return ()
-    Invitation.delete().where(*where).execute()
+    # By id: whoever is invited between the two is told when that one is withdrawn.
+    for start in range(0, len(found), TOLD):
+        ids = [id_ for id_, *_ in found[start : start + TOLD]]
+        Invitation.delete().where(Invitation.id.in_(ids)).execute()
+    notices = [_notice(*row) for row in found]
     return tuple(
         chores.owe(chores.Announce(tuple(notices[start : start + TOLD])), after_ms=after_ms)
         for start in range(0, len(notices), TOLD)

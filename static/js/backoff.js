@@ -43,3 +43,5 @@ export async function persist(attempt, onproblem) {
     }
   }
 }
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,7 +1,7 @@
 // The chat page: wires the session to the stream on one side and to the elements on the other.
 
 import * as api from "./api.js";
-import { persist } from "./backoff.js";
+import { persist, sleep } from "./backoff.js";
 import { Conversation } from "./conversation.js";
 import { Door } from "./door.js";
 import { Early } from "./early.js";
@@ -17,6 +17,7 @@ import { Tabs } from "./tabs.js";
 const FRAME_MS = 30; // between two drawings: changes within this time are drawn together
 const NOTICE_MS = 8_000;
 const FRAME_AFTER_MS = 500; // the rest of the page waits for the messages, but not for long
+const UNHEARD = 100; // events that the rest of the page may still hear of
 const RETRY_MS = 5_000; // after an event whose consequences could not be fetched
 const ROOM_PATH = /^\/rooms\/(\d+)$/;
 const JOIN_PATH = /^\/join\/([^/]+)$/;
@@ -47,6 +48,7 @@ class Chat {
   });
   #conversation;
   #frame = null; // once it is loaded
+  #unheard = []; // events that came before it
   #settle; // what the reader came for is shown
   #settled = new Promise((resolve) => {
     this.#settle = resolve;
@@ -78,32 +80,35 @@ class Chat {
     this.#route();
     setTimeout(this.#settle, FRAME_AFTER_MS);
     await this.#settled;
-    if (!(await this.#loadFrame())) return;
-    early.end();
     this.#tabs.start(cursor);
+    await this.#loadFrame();
+    early.end();
     install();
   }
 
-  /** Everything around the room, which nobody needs before there is something to read; whether it came. */
+  /** Everything around the room, which nobody needs before there is something to read. */
   async #loadFrame() {
     document.head.append(find("frame-modules").content);
-    try {
-      const { Frame } = await import("./frame.js");
-      this.#frame = new Frame(this.#me, this.#session, {
-        enter: (room) => this.#enter(room),
-        notify: (text) => this.#notify(text),
-        openMessage: (roomId, messageId) => this.openMessage(roomId, messageId),
-        attended: (roomId) => roomId === this.#session.open && this.#attended,
-        speaks: () => this.#tabs.leading,
-      });
-    } catch {
-      setTimeout(() => location.reload(), RETRY_MS); // a browser does not ask for a module twice
-      this.#notify("A part of the page could not be loaded. Trying again…");
-      return false;
-    }
+    const { Frame } = await import("./frame.js").catch(() => this.#reload());
+    this.#frame = new Frame(this.#me, this.#session, {
+      enter: (room) => this.#enter(room),
+      notify: (text) => this.#notify(text),
+      openMessage: (roomId, messageId) => this.openMessage(roomId, messageId),
+      attended: (roomId) => roomId === this.#session.open && this.#attended,
+      speaks: () => this.#tabs.leading,
+    });
     this.#frame.start();
+    for (const event of this.#unheard) this.#frame.hear(event);
     this.#drawNow();
-    return true;
+  }
+
+  /** A browser does not ask for a module twice: the page is loaded anew, once it can be. */
+  async #reload() {
+    this.#notify("A part of the page could not be loaded. Trying again…");
+    await sleep(RETRY_MS * (0.5 + Math.random()));
+    await persist(() => api.get("/api/me"), () => {});
+    location.reload();
+    return new Promise(() => {});
   }
 
   #listen() {
@@ -122,7 +127,8 @@ class Chat {
   async #receive(event) {
     try {
       const received = this.#session.receive(event);
-      this.#frame.hear(event);
+      if (this.#frame) this.#frame.hear(event);
+      else if (this.#unheard.length < UNHEARD) this.#unheard.push(event);
       const cursor = await received;
       if (cursor) this.#tabs.cursor = cursor;
     } catch {

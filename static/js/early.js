@@ -3,6 +3,11 @@
 
 const BUTTONS = "#switch, #new-room, #browse-rooms, #new-direct, #account, #show-details, #show-search";
 
+/** Whether a key asks for the way to another room: Ctrl+K. */
+export const goes = ({ key, ctrlKey, metaKey, altKey, shiftKey }) => (
+  (ctrlKey || metaKey) && !altKey && !shiftKey && key.toLowerCase() === "k"
+);
+
 export class Early {
   #button = null;
   #listening = new AbortController();
@@ -11,7 +16,7 @@ export class Early {
     const { signal } = this.#listening;
     document.addEventListener("click", ({ target }) => this.#note(target.closest(BUTTONS)), { signal });
     document.addEventListener("keydown", (event) => {
-      if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "k") return;
+      if (!goes(event)) return;
       event.preventDefault(); // the browser's own search field
       this.#note(document.querySelector("#switch"));
     }, { signal });

@@ -4,6 +4,7 @@ import { paintAvatar } from "./avatar.js";
 import { Details } from "./details.js";
 import { BrowseDialog, NewRoomDialog } from "./dialogs.js";
 import { DirectDialog, direct } from "./direct.js";
+import { goes } from "./early.js";
 import { Invitations } from "./invitations.js";
 import { InviteDialog } from "./invite.js";
 import { Notify } from "./notify.js";
@@ -117,7 +118,7 @@ export class Frame {
   }
 
   #shortcut(event) {
-    if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey || event.key.toLowerCase() !== "k") return;
+    if (!goes(event)) return;
     event.preventDefault(); // the browser's own search field
     if (!document.querySelector("dialog[open]")) this.#switcher.show();
   }

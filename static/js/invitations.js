@@ -30,11 +30,11 @@ export class Invitations {
     }
   }
 
-  /** A row stays the same element while its invitation is open: somebody may be about to press it. */
+  /** A row that says the same stays the same element: somebody may be about to press it. */
   #fill(invitations) {
-    const old = new Map([...this.#list.children].map((row) => [Number(row.dataset.id), row]));
-    const rows = invitations.map((each) => old.get(each.id) ?? this.#row(each));
-    for (const row of old.values()) if (!rows.includes(row)) row.remove();
+    const old = [...this.#list.children];
+    const rows = invitations.map((each) => this.#row(each)).map((row) => old.find((known) => known.isEqualNode(row)) ?? row);
+    for (const row of old) if (!rows.includes(row)) row.remove();
     if (rows.some((row, at) => row !== this.#list.children[at])) this.#list.replaceChildren(...rows);
   }
 
