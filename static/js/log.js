@@ -14,6 +14,7 @@ export class Log {
   #rows = new WeakMap(); // element → row
   #roomId = null;
   #pinned = true;
+  #endTop = 0; // where the log was scrolled to when it was last brought to its end
   #hasNewer = false;
   #loaded = false; // the last drawing had messages on their way
   #version = 0;
@@ -25,18 +26,26 @@ export class Log {
     this.#log = log;
     this.#on = on;
     log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    new ResizeObserver(() => this.#pinned && this.toEnd()).observe(log);
+    new ResizeObserver(() => this.pinned && this.toEnd()).observe(log);
   }
 
   /** Whether the reader is at the end, or on the way to it, and wants to stay there. */
   get pinned() {
+    // The browser tells of a scroll with its next frame; a drawing before that must know it, too.
+    if (this.#pinned && this.#log.scrollTop < this.#endTop) this.#pinned = this.#fromEnd < AT_END_PX;
     return this.#pinned;
+  }
+
+  get #fromEnd() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#log;
+    return scrollHeight - clientHeight - scrollTop;
   }
 
   /** To the last message; where it is not here yet, once it is. */
   toEnd() {
     this.#pinned = true;
     this.#log.scrollTop = this.#log.scrollHeight;
+    this.#endTop = this.#log.scrollTop;
   }
 
   /** The message that an element shows. */
@@ -62,7 +71,7 @@ export class Log {
     this.#log.setAttribute("aria-live", entered || this.#loaded ? "off" : "polite");
     this.#loaded = busy;
     this.#hasNewer = hasNewer;
-    const anchor = this.#pinned ? null : this.#anchor();
+    const anchor = this.pinned ? null : this.#anchor();
     const renamed = version !== this.#version || roomName !== this.#roomName;
     this.#version = version;
     this.#roomName = roomName;
@@ -135,8 +144,7 @@ export class Log {
   }
 
   #scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#log;
-    if (scrollHeight - clientHeight - scrollTop >= AT_END_PX) this.#pinned = false;
+    if (this.#fromEnd >= AT_END_PX) this.#pinned = false;
     else this.#pinned ||= !this.#hasNewer;
     this.#on.moved();
     this.#askForMore();
