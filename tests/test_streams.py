@@ -176,7 +176,10 @@ def test_the_stream_of_all_rooms_resumes_by_its_own_cursor(server: harness.Serve
     ann.say(one, "4")
     with ann.stream("/api/chat/events", cursor) as stream:
         stream.next("ready")
-        assert [m["body"] for m in stream.messages(2)] == ["3", "4"]
+        # In the order of the feed; with several partitions each room has an order of its own.
+        found = [m["body"] for m in stream.messages(2)]
+        several = int(server.env.get("QUARTCHAT_PARTITIONS", "1")) > 1
+        assert (sorted(found) if several else found) == ["3", "4"]
         assert stream.silent()
 
 

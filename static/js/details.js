@@ -1,6 +1,7 @@
 // The panel of the open room: what it is, who is in it, and who is kept out.
 
 import { get, remove } from "./api.js";
+import { keepRows } from "./keep-rows.js";
 import { members as count } from "./labels.js";
 import { personRow } from "./people.js";
 import { invites, moderates } from "./ranks.js";
@@ -79,12 +80,13 @@ export class Details {
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     const focused = document.activeElement?.closest("#member-list button")?.dataset.userId;
-    find("member-list").replaceChildren(...members.map(({ user, role }) => personRow(user, {
+    const rows = members.map(({ user, role }) => personRow(user, {
       online: this.#online(user.id),
       note: ROLE_NAMES[role],
       run: () => this.#onperson(user, role),
-    })));
-    if (focused) find("member-list").querySelector(`[data-user-id="${focused}"]`)?.focus();
+    }));
+    keepRows(find("member-list"), rows);
+    if (focused && !document.activeElement.closest("#member-list")) find("member-list").querySelector(`[data-user-id="${focused}"]`)?.focus();
   }
 
   async #load(after = null) {

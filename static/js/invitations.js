@@ -1,6 +1,7 @@
 // The invitations that wait for the reader, in the sidebar.
 
 import { get, post, remove } from "./api.js";
+import { keepRows } from "./keep-rows.js";
 
 const template = document.querySelector("#invitation-template");
 
@@ -23,19 +24,11 @@ export class Invitations {
     try {
       const { invitations } = await get("/api/chat/invitations");
       if (load !== this.#loads) return;
-      this.#fill(invitations);
+      keepRows(this.#list, invitations.map((each) => this.#row(each)));
       this.#section.hidden = invitations.length === 0;
     } catch {
       // The next `ready` of the stream asks again.
     }
-  }
-
-  /** A row that says the same stays the same element: somebody may be about to press it. */
-  #fill(invitations) {
-    const old = [...this.#list.children];
-    const rows = invitations.map((each) => this.#row(each)).map((row) => old.find((known) => known.isEqualNode(row)) ?? row);
-    for (const row of old) if (!rows.includes(row)) row.remove();
-    if (rows.some((row, at) => row !== this.#list.children[at])) this.#list.replaceChildren(...rows);
   }
 
   /** Somebody is called otherwise from now on. */
