@@ -61,17 +61,16 @@ class Cache(Generic[K, V]):
         self, keys: list[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
     ) -> Mapping[K, V]:
         """Return what the source says, or where it is away what it said last."""
-        last = {key: value for key in keys if (value := self._last(key)) is not None}
-        if len(last) == len(keys) and monotonic() < self._rests:
+        if monotonic() < self._rests and len(last := self._held(keys)) == len(keys):
             return last
         try:
             found = await self.load(partial(load, keys))
         except self._away:
             self._rests = monotonic() + REST_S
+            last = self._held(keys)  # not what was dropped meanwhile
             if len(last) < len(keys):
                 raise
-            # Not what was dropped meanwhile.
-            return {key: value for key, value in last.items() if self._last(key) is value}
+            return last
         except Exception:
             self._forget(keys)  # it has said no
             raise
@@ -100,12 +99,13 @@ class Cache(Generic[K, V]):
         self._entries.move_to_end(key)
         return entry[1]
 
-    def _last(self, key: K) -> V | None:
-        """Return the cached value, also if it is past its time."""
-        entry = self._entries.get(key)
-        if entry is None or entry[0] + STALE_S <= monotonic() or not self._trusted():
-            return None
-        return entry[1]
+    def _held(self, keys: list[K]) -> dict[K, V]:
+        """Return those values that are cached, also if they are past their time."""
+        if not self._trusted():
+            return {}
+        entries = {key: self._entries[key] for key in keys if key in self._entries}
+        now = monotonic()
+        return {key: value for key, (ends, value) in entries.items() if now < ends + STALE_S}
 
     def put(self, key: K, value: V) -> None:
         """Keep a value."""

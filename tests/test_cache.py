@@ -199,3 +199,15 @@ def test_a_source_that_is_away_is_not_asked_by_everybody(monkeypatch: pytest.Mon
     cache._rests = 0
     assert asyncio.run(twice()) == ["1", "1"]
     assert len(asked) == 3
+
+
+def test_what_is_dropped_while_the_source_fails_is_not_used_and_not_taken_for_a_no() -> None:
+    cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: True, away=(AwayError,))
+    get(cache, Source(ann="1"), "ann")
+
+    async def away() -> str:
+        cache.discard("ann")
+        raise AwayError
+
+    with pytest.raises(AwayError):
+        asyncio.run(cache.get("ann", away))
