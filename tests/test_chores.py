@@ -68,6 +68,16 @@ def test_a_worker_tells_of_a_kick_whose_request_died(server: Server, behind: Sql
     assert ann.get(f"{ROOMS}/{room['id']}").json()["last_id"] == 3
 
 
+def test_a_worker_tells_of_a_sessions_end_whose_request_died(server: Server, behind: Sql) -> None:
+    ann = server.user("ann")
+    with ann.stream("/api/chat/events") as ending:
+        ending.next("ready")
+        [session] = behind(accounts.cookies, ann.me["id"])
+        behind(accounts.end_session, session.user.id, session.secret_hash)
+        assert ending.next("session.revoked", timeout_s=12) == {}
+    assert ann.get("/api/me").status_code == 401
+
+
 def test_a_worker_tells_of_settings_roles_and_direct_rooms_whose_requests_died(
     server: Server, behind: Sql
 ) -> None:
