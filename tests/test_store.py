@@ -162,8 +162,8 @@ def test_a_session_lives_until_it_is_removed(sql: Sql, ann: UserId, bob: UserId)
     sql(accounts.add_session, bob, "s4", "token", "bot")
     assert sql(accounts.sessions, ["s1", "s3", "s5"]) == {"s1": made[0], "s3": made[2]}
     assert sql(accounts.tokens, ann) == made[1:]
-    sql(accounts.remove_session, "s2")
-    sql(accounts.remove_session, "s2")
+    sql(accounts.end_session, ann, "s2")
+    sql(accounts.end_session, ann, "s2")
     assert sql(accounts.sessions, ["s2"]) == {}
     assert sql(accounts.live_sessions, ["s1", "s2", "s3", "s5"]) == {"s1", "s3"}
     assert sql(accounts.live_sessions, []) == set()
