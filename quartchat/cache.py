@@ -6,7 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
-STALE_S = 600  # as long past its time a value is used where its source is away,
+STALE_S = 3600  # as long past its time a value is used where its source is away,
 REST_S = 5.0  # and for so long the source is not asked again for what is there
 
 K = TypeVar("K", bound=Hashable)
@@ -28,8 +28,11 @@ class Cache(Generic[K, V]):
         ttl_s: float,
         trusted: Callable[[], bool],
         away: tuple[type[Exception], ...] = (),
+        weigh: Callable[[V], int] = lambda _: 1,
     ) -> None:
         self._size = size
+        self._weigh = weigh  # values take as much of the size
+        self._weight = 0
         self._ttl_s = ttl_s
         self._trusted = trusted
         self._away = away
@@ -79,7 +82,11 @@ class Cache(Generic[K, V]):
 
     def _forget(self, keys: list[K]) -> None:
         for key in keys:
-            self._entries.pop(key, None)
+            self._drop(key)
+
+    def _drop(self, key: K) -> None:
+        if (entry := self._entries.pop(key, None)) is not None:
+            self._weight -= self._weigh(entry[1])
 
     async def load(self, load: Callable[[], Awaitable[Mapping[K, V]]]) -> Mapping[K, V]:
         """Return what `load` finds, and keep it."""
@@ -109,23 +116,25 @@ class Cache(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Keep a value."""
+        self._drop(key)
         self._entries[key] = (monotonic() + self._ttl_s, value)
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        self._weight += self._weigh(value)
+        while self._weight > self._size:
+            self._drop(next(iter(self._entries)))
 
     def discard(self, key: K) -> None:
         """Forget one entry."""
         self._generation += 1
-        self._entries.pop(key, None)
+        self._drop(key)
 
     def discard_where(self, matches: Callable[[K, V], bool]) -> None:
         """Forget some entries; looks at all of them, which takes 4 ms where there are 50,000."""
         self._generation += 1
         for key in [key for key, (_, value) in self._entries.items() if matches(key, value)]:
-            del self._entries[key]
+            self._drop(key)
 
     def clear(self) -> None:
         """Forget everything."""
         self._generation += 1
         self._entries.clear()
+        self._weight = 0

@@ -17,7 +17,7 @@ from time import monotonic
 import msgspec
 import structlog
 
-from quartchat import errors, losses, metrics, sse, store, tasks
+from quartchat import errors, losses, metrics, sse, tasks
 from quartchat.attendance import Attendance
 from quartchat.beats import Beats
 from quartchat.config import Config
@@ -27,18 +27,16 @@ from quartchat.feed_reader import FeedReader
 from quartchat.flush import Flush, in_turns
 from quartchat.heads import Heads
 from quartchat.herald import Herald
-from quartchat.loader import Loader
+from quartchat.memberships import Memberships
 from quartchat.pages import Pages
 from quartchat.presence import Presence
 from quartchat.readers import Reader, notice_frame, removed_frame
 from quartchat.recent import Recent
 from quartchat.recheck import Recheck
 from quartchat.room_reader import RoomReader
-from quartchat.store import rooms
 from quartchat.stream import Streams
 
 REPLAYS = 4  # pages read at once for readers of all rooms, whom memory cannot serve
-USERS_AT_ONCE = 20  # whose rooms are looked up by one query
 ENDED = 10_000  # sessions remembered as ended, for streams that were just being opened
 
 Allowed = Callable[[], Awaitable[object]]
@@ -66,9 +64,7 @@ class Hub:
         self.presence = Presence(streams, feed)
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._pages = Pages(streams)
-        self._memberships: Loader[UserId, dict[RoomId, int]] = Loader(
-            lambda user_ids: store.run(rooms.memberships, user_ids), most=USERS_AT_ONCE
-        )
+        self._memberships = Memberships(feed)
         self._beats = Beats(config.heartbeat_s, config.stream_lifetime_s)
         self.draining = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -176,7 +172,7 @@ class Hub:
 
     async def memberships(self, user_id: UserId) -> dict[RoomId, int]:
         """Return a user's rooms, each with the number of the event of the joining."""
-        return await self._memberships.get(user_id) or {}
+        return await self._memberships.of(user_id)
 
     async def ends(self, room_ids: Iterable[RoomId]) -> tuple[Position, dict[RoomId, int]]:
         """Return the end of the feed, and rooms' last numbers then."""

@@ -78,6 +78,32 @@ def test_a_postgres_that_crashed_is_503_until_it_has_started(
         harness.eventually(lambda: inside.execute(query) == [(1,)])
 
 
+def test_streams_open_again_while_sql_is_away_and_nothing_is_missed(
+    start_server: StartServer, sql: postgres.Postgres
+) -> None:
+    server = start_server(DATABASE_URL=sql.url())
+    ann = server.user("ann")
+    room, attic = ann.room(), ann.room()
+    paths = "/api/chat/events", f"/api/chat/rooms/{room['id']}/events"
+    cursors = []
+    for path in paths:
+        with ann.stream(path) as stream:
+            stream.next("ready")
+            ann.say(room, "before")
+            cursors.append(stream.next_event("message").id)
+    sql.stop(signal.SIGQUIT)
+    for path, cursor in zip(paths, cursors, strict=True):
+        sent = ann.say(room, "meanwhile")
+        with ann.stream(path, last_event_id=cursor) as stream:
+            known = stream.next("ready")
+            if "rooms" in known:
+                assert {each["id"] for each in known["rooms"]} == {room["id"], attic["id"]}
+            while stream.next("message")["id"] != sent["id"]:
+                pass
+            assert ann.say(room, "at once")["id"] == stream.next("message")["id"]
+    sql.start()
+
+
 def test_a_postgres_that_takes_no_writes_is_503_and_is_read(
     start_server: StartServer, sql: postgres.Postgres
 ) -> None:

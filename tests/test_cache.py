@@ -68,6 +68,20 @@ def test_it_holds_no_more_than_its_size(keys: list[str]) -> None:
     assert len(cache._entries) == min(SIZE, len(set(keys)))
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from("abcdefg")), st.booleans())
+def test_heavy_values_leave_room_for_fewer(keys: list[str], drop: bool) -> None:
+    cache: Cache[str, str] = Cache(size=SIZE, ttl_s=60, trusted=lambda: True, weigh=len)
+    source = Source(**{key: "x" * number for number, key in enumerate("abcdefg", 1)})
+    for key in keys:
+        assert get(cache, source, key) == [source.values[key]]
+        if drop:
+            cache.discard_where(lambda key, _: key == "b")
+            cache.discard("a")
+        held = sum(len(value) for _, value in cache._entries.values())
+        assert held == cache._weight <= SIZE
+
+
 def test_a_value_is_not_used_beyond_its_time() -> None:
     cache, source = make(ttl_s=0), Source(ann="1")
     get(cache, source, "ann", "ann")

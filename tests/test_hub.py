@@ -233,6 +233,6 @@ def test_a_crowd_that_opens_streams_of_all_rooms_shares_its_look_ups(
             return calls
 
     calls = asyncio.run(scenario())
-    assert queries == [20] * 6  # `hub.USERS_AT_ONCE`
+    assert queries == [20] * 6  # `memberships.USERS_AT_ONCE`
     assert sum(map(len, calls)) == 120
     assert len(calls) <= 12

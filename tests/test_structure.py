@@ -35,7 +35,7 @@ FLOORS = """
     store.events
     stream recent
     history feed acks indexing
-    chores seats mentions unread posts
+    chores seats memberships mentions unread posts
     clearing
     pages heads readers auth cookies chat archive presence
     people members invitations settings edits awareness search

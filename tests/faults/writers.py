@@ -101,8 +101,8 @@ class Writer:
             if status not in {0, 503}:
                 notes.troubles.append(f"a POST at {began} s got {status}: {answer}")
                 return
-            if send.answers and stage.gate.closing:  # it has been acknowledged: the repeat can wait
-                self._again.appendleft((began, send))
+            if send.answers:  # it was acknowledged before: a repeat can wait
+                self._again.append((clock() + self._chance.uniform(*AGAIN_S), send))
                 return
             await asyncio.sleep(self._chance.uniform(*AGAIN_S))
 
