@@ -24,7 +24,7 @@ from quartchat import (
 )
 from quartchat.config import Config
 from quartchat.events import NOBODY, Control, Event, FeedId, RoomId
-from quartchat.group import Lane
+from quartchat.group import GroupLostError, Lane
 from quartchat.store import events as archive
 from quartchat.stream import Streams
 
@@ -87,9 +87,13 @@ class _Worker:
                 self._unsure = True
                 log.warning("archive_unavailable", error=str(error), tries=tries)
                 await tasks.back_off(tries)
+            except GroupLostError as error:
+                tries += 1
+                self._joined = False
+                log.error("archive_group_lost", error=str(error), tries=tries)  # noqa: TRY400
+                await tasks.back_off(tries)
             except Exception:
                 tries += 1
-                self._joined = False  # an emptied Redis has lost the group
                 log.exception("archive_failed", tries=tries)
                 await tasks.back_off(tries)
 

@@ -8,7 +8,8 @@ another; a feed is cut only below that.
                              room's stream may hold texts of deleted ones up to event `text`
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ def texts_key(partition: int) -> str:
     return f"texts:{{{partition}}}"
 
 
+class GroupLostError(Exception):
+    """Redis was emptied, and knows of no group any more; `join` makes it anew."""
+
+
 class Group:
     """One process's access to the group; `tail` is the client for commands that wait."""
 
@@ -58,13 +63,14 @@ class Group:
         self, consumer: str, limit: int, lane: Lane
     ) -> list[tuple[int, list[Event | Control]]]:
         """Wait up to `BLOCK_S` for entries that no worker has had, per partition."""
-        reply = await self._tail.xreadgroup(
-            NAME,
-            consumer,
-            {key(p): ">" for p in lane},
-            count=limit,
-            block=int(BLOCK_S * 1000),
-        )
+        with _missed():
+            reply = await self._tail.xreadgroup(
+                NAME,
+                consumer,
+                {key(p): ">" for p in lane},
+                count=limit,
+                block=int(BLOCK_S * 1000),
+            )
         found = ((p, reply.get(key(p).encode())) for p in lane)
         return [
             (p, [records.archive_entry(*entry) for entry in entries])
@@ -76,9 +82,10 @@ class Group:
         self, partition: int, consumer: str, idle_s: float, limit: int
     ) -> list[Event | Control]:
         """Take over entries that another worker has held for `idle_s` without archiving them."""
-        _, entries, *_ = await self._redis.xautoclaim(
-            key(partition), NAME, consumer, int(idle_s * 1000), count=limit
-        )
+        with _missed():
+            _, entries, *_ = await self._redis.xautoclaim(
+                key(partition), NAME, consumer, int(idle_s * 1000), count=limit
+            )
         return [records.archive_entry(*entry) for entry in entries]
 
     async def archived(self, partition: int, entries: Iterable[Event | Control]) -> FeedId:
@@ -86,10 +93,11 @@ class Group:
 
         Also cuts the feed, once it is twice its window, below that id and its window.
         """
-        reply = await self._archived(
-            keys=[key(partition)],
-            args=[NAME, WINDOW, *(events.unpack(entry.feed) for entry in entries)],
-        )
+        with _missed():
+            reply = await self._archived(
+                keys=[key(partition)],
+                args=[NAME, WINDOW, *(events.unpack(entry.feed) for entry in entries)],
+            )
         return events.pack(reply)
 
     async def deletions(self, partition: int) -> dict[RoomId, tuple[FeedId, int]]:
@@ -119,3 +127,14 @@ class Group:
                 continue
             total += sum((group.get("lag") or 0) + group["pending"] for group in groups)
         return total
+
+
+@contextmanager
+def _missed() -> Iterator[None]:
+    """Say by an error of its own that the group is missing."""
+    try:
+        yield
+    except exceptions.ResponseError as error:
+        if "NOGROUP" in str(error):
+            raise GroupLostError(str(error)) from error
+        raise

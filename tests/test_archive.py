@@ -11,6 +11,7 @@ from typing import Any
 import harness
 import msgspec
 import pytest
+import structlog
 from redis.exceptions import ResponseError
 
 from quartchat import acks, archive, events, fold, group, history, metrics, store, stream
@@ -328,7 +329,12 @@ def test_an_emptied_redis_is_archived_on(run: Run, config: Config) -> None:
         async with opened(config) as log, working(config):
             await log.say(20)
             await log.archived()
-            await log.streams._redis.flushdb()
+            with structlog.testing.capture_logs() as logged:
+                await log.streams._redis.flushdb()
+                async with asyncio.timeout(harness.WAIT_S):
+                    while not logged:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            assert {entry["event"] for entry in logged} == {"archive_group_lost"}
             for room_id in (LOBBY, DEN):
                 await history.seed(log.streams, room_id)
             await log.say(20)

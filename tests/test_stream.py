@@ -581,9 +581,9 @@ def test_nothing_leaves_the_feed_before_it_is_acknowledged(
 def test_an_archive_without_its_group_is_an_error(run: Run[Any], streams: Streams) -> None:
     async def scenario() -> None:
         await say(streams, "a")
-        with pytest.raises(exceptions.ResponseError):
+        with pytest.raises(group.GroupLostError):
             await take(streams, "worker", 10)
-        with pytest.raises(exceptions.ResponseError):
+        with pytest.raises(group.GroupLostError):
             await streams.group.archived(streams.partition(LOBBY), await fed(streams))
 
     run(scenario())

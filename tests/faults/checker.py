@@ -23,7 +23,7 @@ EXPECTED = {
     "sql gone for 30 s": _NO_CONNECTION,
     # A worker whose consumer group went with the rest says so, and makes it anew; a web
     # process finds the feed behind what it has read of it.
-    EMPTIED: re.compile(r"archive_failed.*NOGROUP|feed_lost_tail"),
+    EMPTIED: re.compile(r"archive_group_lost|feed_lost_tail"),
     # Python 3.11 asks a cancelled task for its exception, where 3.12 closes the connection.
     "web restarted": re.compile(r"Exception in callback.*StreamReaderProtocol.connection_made"),
 }

@@ -184,7 +184,7 @@ def test_after_a_reset_a_reader_must_get_what_follows(good: Record) -> None:
 
 
 def test_an_error_in_a_log_is_a_violation_unless_it_was_to_be_expected(good: Record) -> None:
-    gone = 'level=error event=archive_failed exception="Traceback … NOGROUP No such key"'
+    gone = 'level=error event=archive_group_lost error="NOGROUP No such key"'
     good.outputs = {"worker1": f"level=info event=ready\n{gone}\n"}
     assert kinds(good) == {"output"}
     good.faults.append(Fault(0, checker.EMPTIED, "", 1))
