@@ -58,7 +58,7 @@ class Churn:
     def __init__(self, server: harness.Server) -> None:
         self._server = server
         self._people = [server.user("ann") for _ in range(PEOPLE)]
-        self._rooms = [self._people[0].room()["id"] for _ in range(ROOMS)]
+        self._rooms: list[int] = [self._people[0].room()["id"] for _ in range(ROOMS)]
         for person, room in itertools.product(self._people[1:], self._rooms):
             person.join({"id": room})
         for number, room in itertools.product(range(HISTORY), self._rooms):

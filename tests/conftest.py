@@ -4,13 +4,18 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import harness
 import pytest
 from engines import nodes, postgres
 
-Engine = harness.Valkey | nodes.Clusters | nodes.Sentinels
-SHARED = {"standalone": harness.Valkey, "cluster": nodes.Clusters, "sentinel": nodes.Sentinels}
+Engine = harness.Valkey | nodes.Cluster | nodes.Clusters | nodes.Sentinels
+SHARED: dict[str, type[Engine]] = {
+    "standalone": harness.Valkey,
+    "cluster": nodes.Clusters,
+    "sentinel": nodes.Sentinels,
+}
 OWN = SHARED | {"cluster": nodes.Cluster}
 clusters: list[nodes.Clusters] = []  # the one of this run, where it runs on clusters
 
@@ -83,7 +88,7 @@ def start_server(
     """`start_server(REDIS_URL=…, QUARTCHAT_…=…)`: a web process and a worker of the test's own."""
     with ExitStack() as stack:
 
-        def start(**env: str) -> harness.Server:
+        def start(**env: Any) -> harness.Server:
             directory = tmp_path_factory.getbasetemp() / f"own-{harness.free_port()}"
             redis_url = env.pop("REDIS_URL", None) or valkey.url()
             return stack.enter_context(harness.Server(redis_url, directory, **env))

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 import harness
+import httpx
 
 Room = dict[str, Any]
 
@@ -112,7 +113,7 @@ class Writer:
         for number in range(count):
             body = {"body": f"{name} {number}", "client_id": uuid7()}
             while True:
-                with suppress(harness.httpx.TransportError):
+                with suppress(httpx.TransportError):
                     answer = await asyncio.to_thread(self.client.post, self.path, body)
                     if answer.status_code in (200, 201):
                         self.answered.append(answer.json())

@@ -123,7 +123,8 @@ def inside(url: str) -> Any:
         return redis.RedisCluster(host=host, port=port)
     if address.kind == "sentinel":
         database = url.rpartition("/")[2]
-        return redis.Sentinel(address.nodes).master_for(address.service, db=int(database))
+        sentinel = redis.Sentinel(address.nodes)  # type: ignore[no-untyped-call]  # redis-py's
+        return sentinel.master_for(address.service, db=int(database))  # type: ignore[no-untyped-call]
     return redis.Redis.from_url(url)
 
 

@@ -48,8 +48,8 @@ def with_requirements(python: str) -> str:
     done = directory / "installed"
     if not done.exists():
         subprocess.run([python, "-m", "venv", "--clear", directory], check=True)
-        install = [directory / "bin/python", "-m", "pip", "install", "-q", "-r", requirements]
-        if subprocess.run(install, check=False).returncode:
+        pip: list[str | Path] = [directory / "bin/python", "-m", "pip", "install", "-q"]
+        if subprocess.run([*pip, "-r", requirements], check=False).returncode:
             pytest.skip(f"the requirements could not be installed for {python}")
         done.touch()
     return str(directory / "bin/python")

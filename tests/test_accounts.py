@@ -330,7 +330,7 @@ def test_bad_token_names(server: Server, name: Any) -> None:
 )
 def test_an_authorization_that_is_no_token_of_ours_is_401(server: Server, header: str) -> None:
     answer = server.client().http.get(
-        "/api/me", headers={"Authorization": header.strip().encode("latin-1")}
+        "/api/me", headers={b"Authorization": header.strip().encode("latin-1")}
     )
     assert refusal(answer) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"].startswith("Bearer")

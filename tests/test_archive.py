@@ -14,7 +14,7 @@ import pytest
 import structlog
 from redis.exceptions import ResponseError
 
-from quartchat import acks, archive, events, fold, group, history, metrics, store, stream
+from quartchat import acks, archive, engines, events, fold, group, history, metrics, store, stream
 from quartchat.config import Config
 from quartchat.events import Control, Event, FeedId, Message, RoomId, User, UserId
 from quartchat.records import Change
@@ -211,7 +211,7 @@ def test_a_worker_that_is_cancelled_while_redis_py_connects_ends(
         with suppress(asyncio.CancelledError):  # as redis-py does, once in a hundred times
             await asyncio.sleep(60)
 
-    monkeypatch.setattr(archive.engines, "check", check)
+    monkeypatch.setattr(engines, "check", check)
 
     async def scenario() -> None:
         worker = asyncio.create_task(archive.run(config, asyncio.Event()))
@@ -305,6 +305,7 @@ def test_what_a_dead_worker_held_is_archived_by_another(run: Run, config: Config
 def test_what_sql_could_not_take_is_archived_as_soon_as_it_can(
     run: Run, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert store.open_database.__kwdefaults__
     monkeypatch.setitem(store.open_database.__kwdefaults__, "busy_s", 0.05)
 
     async def scenario() -> None:

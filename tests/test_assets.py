@@ -30,9 +30,9 @@ def test_every_module_that_the_page_needs_is_named_once() -> None:
     assert "js/frame.js" not in first
     for names in (first, later):
         assert len(names) == len(set(names))
-    names = {*first, *later}
+    named = {*first, *later}
     everything = {f"js/{path.name}" for path in (ROOT / "static/js").glob("*.js")}
-    assert everything - names == {"js/account.js", "js/docs.js", "js/offline.js"}
+    assert everything - named == {"js/account.js", "js/docs.js", "js/offline.js"}
 
 
 def test_a_change_of_one_file_is_another_version(tmp_path: Path) -> None:

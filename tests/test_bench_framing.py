@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmarks import messages
-from benchmarks.framing import MARK, Parser, RefusedError, State, Tally, masked
+from benchmarks.framing import Parser, RefusedError, State, Tally, masked
+from benchmarks.messages import MARK
 
 READY = b"event: ready\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%b\r\n"
@@ -38,7 +39,9 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 def fed(parser: Parser, parts: list[bytes]) -> tuple[State, list[int], list[int], bytes]:
     """The place at the end, when the messages were due and sent, and what was replied."""
-    state, due, sent, reply = parser.start(), [], [], b""
+    state, reply = parser.start(), b""
+    due: list[int] = []
+    sent: list[int] = []
     for part in parts:
         step = parser.step(state, part)
         assert step.count == len(step.due) == len(step.sent)

@@ -278,9 +278,12 @@ def test_one_flush_keeps_few_chunks_and_every_reader_gets_its_own(
                 reader.change(RoomId(2), 0)
                 hub._flush.wants(reader, RoomId(2))
             plain = hub.recent.feed_chunk
-            monkeypatch.setattr(
-                hub.recent, "feed_chunk", lambda *args: (made.append(1), plain(*args))[1]
-            )
+
+            def chunk(*args: Any) -> Any:
+                made.append(1)
+                return plain(*args)
+
+            monkeypatch.setattr(hub.recent, "feed_chunk", chunk)
             other = Event(RoomId(2), 1, "message", b'{"id":1}', FeedId(102), 1)
             hub.publish([(0, event(1)), (0, other)])
             await asyncio.sleep(0.1)
@@ -541,7 +544,7 @@ def test_who_searches_waits_for_a_turn_but_not_for_ever(
             ann = User(UserId(1), "ann", "Ann", "")
             for _ in range(search.AT_ONCE):
                 await searches._turns.acquire()
-            asked = {"room_id": None, "author": None, "below": None, "limit": 10}
+            asked: dict[str, Any] = {"room_id": None, "author": None, "below": None, "limit": 10}
             with pytest.raises(TimeoutError):
                 await searches.find(ann, "hello", **asked)
             searches._turns.release()

@@ -118,7 +118,7 @@ def test_an_entry_dropped_while_it_is_loaded_is_not_kept() -> None:
     ):
         cache, source = make(), Source(ann="new")
 
-        async def stale(cache: Cache[str, str] = cache, drop: Callable = drop) -> str:
+        async def stale(cache: Cache[str, str] = cache, drop: Callable[..., None] = drop) -> str:
             await asyncio.sleep(0)
             drop(cache)
             return "old"

@@ -35,7 +35,7 @@ def serve(sql: postgres.Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(harness, "postgres", sql)
     started: list[Server] = []
 
-    def start(url: str, **env: str) -> Server:
+    def start(url: str, **env: Any) -> Server:
         server = Server(url, tmp_path / "server", **env)
         started.append(server)
         return server.__enter__()

@@ -51,7 +51,7 @@ def test_without_memory_a_send_is_503_and_nothing_is_lost(node: nodes.Node, serv
     ann = server.user("ann")
     path = f"/api/chat/rooms/{ann.room()['id']}"
     node.do("CONFIG", "SET", "maxmemory", node.do("INFO", "memory")["used_memory"] + 300_000)
-    codes = []
+    codes: list[int] = []
     while not codes or codes[-1] == 201:
         codes.append(send(ann, path, len(codes)))
     assert codes[-1] == 503

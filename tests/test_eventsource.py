@@ -35,7 +35,7 @@ def packages() -> Path:
     installed = directory / "node_modules" / "eventsource" / "package.json"
     if not installed.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", directory, PACKAGE]
+        install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(directory), PACKAGE]
         subprocess.run(install, check=True, timeout=120)
     return directory
 

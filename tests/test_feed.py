@@ -63,7 +63,7 @@ def test_what_comes_after_a_sleep_is_looked_at_before_it_is_believed(
         feed = feeds.Feed(redis)  # type: ignore[arg-type]
         told: list[Any] = []
         feed.listen(
-            lambda entries: told.extend(entry.n for _, entry in entries),  # type: ignore[union-attr]
+            lambda entries: told.extend(entry.n for _, entry in entries),
             lambda position: told.append(f"from {position[0]}"),
         )
         feed.start()

@@ -40,6 +40,7 @@ def test_readers_that_take_nothing_cost_a_chunk_each_however_much_there_is_to_re
         writers = []
         for number in range(DEAF):
             _, writer = await wire.open_narrow(server.port)
+            assert isinstance(writer.transport, asyncio.Transport)
             writer.transport.pause_reading()
             where = path if number % 2 else "/api/chat/events"
             head = f"GET {where} HTTP/1.1\r\nHost: x\r\nCookie: {ann.cookies}\r\n"

@@ -23,7 +23,7 @@ from quartchat import acks, errors, events, fold, history, records, store
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.edits import Edits
-from quartchat.events import Event, Message, ReactionEvent, RoomId, User, UserId
+from quartchat.events import Control, Event, Message, ReactionEvent, RoomId, User, UserId
 from quartchat.fold import Content
 from quartchat.posts import Posts
 from quartchat.records import Change, Draft, Stale
@@ -225,7 +225,7 @@ class Machine(RuleBasedStateMachine):
     def take_in(self) -> None:
         """Learn what the feed says: the whole log, whatever is trimmed."""
 
-        async def read() -> list[Event]:
+        async def read() -> list[Event | Control]:
             entries = await self.streams._redis.xrange(
                 "feed:{0}", min=f"({events.unpack(self.feed)}"
             )

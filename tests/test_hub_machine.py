@@ -177,7 +177,7 @@ def test_every_client_gets_its_rooms_history_once_and_in_order_whatever_happens(
 ) -> None:
     with worlds(valkey.url(), database, partitions) as (runner, new):
         run_state_machine_as_test(
-            lambda: Machine(runner, new()),
+            lambda: Machine(runner, new()),  # type: ignore[arg-type]  # its docs allow a function
             settings=settings(
                 max_examples=60 if partitions == 1 else 30,
                 stateful_step_count=40,

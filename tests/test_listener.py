@@ -6,8 +6,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import harness
 import pytest
@@ -39,7 +40,7 @@ async def accepting(config: Config) -> AsyncIterator[tuple[int, "asyncio.Queue[S
         yield opened.getsockname()[1], taken
 
 
-def run(scenario: Callable[[], "asyncio.Future[None]"]) -> None:
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     with asyncio.Runner(loop_factory=server.loop_factory()) as runner:
         runner.run(scenario())
 

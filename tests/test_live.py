@@ -9,7 +9,7 @@ from typing import Any
 import harness
 import pytest
 
-from quartchat import live
+from quartchat import events, live, signals
 from quartchat.events import FeedId, RoomId, UserId
 from quartchat.signals import Change, Marker, Signal, Typing
 from quartchat.stream import Streams
@@ -65,13 +65,14 @@ def nothing_heard(streams: Streams) -> dict[int, FeedId]:
 def test_signals_come_once_from_whichever_partition(run: Any) -> None:
     async def scenario(streams: Streams) -> None:
         heard = nothing_heard(streams)
-        sent = [Typing(LOBBY, ANN), Marker(ATTIC, ANN, 3, 2, 1), (Change(BOB, True, (LOBBY,)),)]
-        await streams.live.typing(sent[0])
-        await streams.live.read(sent[1])
-        await streams.live.changes(sent[2])
+        typing, marker = Typing(LOBBY, ANN), Marker(ATTIC, ANN, 3, 2, 1)
+        changes = (Change(BOB, True, (LOBBY,)),)
+        await streams.live.typing(typing)
+        await streams.live.read(marker)
+        await streams.live.changes(changes)
         found = await told(streams, heard)
         assert len(found) == 3
-        assert all(signal in found for signal in sent)
+        assert all(signal in found for signal in (typing, marker, changes))
         assert await told(streams, heard) == []
 
     run(scenario)
@@ -105,7 +106,7 @@ def test_a_live_stream_keeps_about_a_thousand(run: Any) -> None:
 
 def test_who_typed_before_this_process_was_cut_off_types_no_more() -> None:
     def entry(ms: int, signal: Signal, kind: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-        return b"%d-0" % ms, {b"t": kind, b"d": live.signals.encode(signal)}
+        return b"%d-0" % ms, {b"t": kind, b"d": signals.encode(signal)}
 
     old, new = Typing(LOBBY, ANN), Typing(LOBBY, BOB)
     change = (Change(ANN, True, (LOBBY,)),)
@@ -118,7 +119,7 @@ def test_who_typed_before_this_process_was_cut_off_types_no_more() -> None:
         ]
     )
     assert found == [change, new]
-    assert live.events.unpack(place) == "8000-0"
+    assert events.unpack(place) == "8000-0"
     assert live.read([]) == (0, [])
 
 

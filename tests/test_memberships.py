@@ -94,7 +94,7 @@ def test_without_sql_it_is_what_sql_said_last_and_whoever_is_new_is_told_to_wait
 
 
 @pytest.mark.parametrize("what", ["member.join", "member.leave", "room", "gone"])
-def test_what_has_changed_since_is_not_used(run: Any, what: str) -> None:
+def test_what_has_changed_since_is_not_used(run: Any, what: Any) -> None:
     async def scenario(world: World) -> None:
         await world.known.of(world.ann)
         if what in {"room", "gone"}:

@@ -664,10 +664,11 @@ def test_what_is_asked_for_before_its_code_is_here_is_done_once_it_is(
     page = open_page("/login", ann)
     held: list[Route] = []
     page.route(FRAME, lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
-    for press in (
+    presses: list[Callable[[], None]] = [
         lambda: page.get_by_role("button", name="New room").click(),
         lambda: page.keyboard.press("Control+k"),
-    ):
+    ]
+    for press in presses:
         page.goto("/")
         expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
         eventually(page, lambda: len(held) == 1)

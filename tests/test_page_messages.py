@@ -375,7 +375,7 @@ def test_two_who_write_while_the_server_is_killed_and_comes_back_lose_and_double
         status(page)
         expect(page.get_by_text("Sending")).to_have_count(0, timeout=30_000)
         expect(articles(page)).to_have_count(6, timeout=30_000)
-    said = [message["body"] for message in messages(ann, room)]
+    said = [str(message["body"]) for message in messages(ann, room)]
     assert sorted(said) == sorted(
         f"{name} {when}" for name in pages for when in ("before", "meanwhile 1", "meanwhile 2")
     )

@@ -320,7 +320,7 @@ class Talk:
         return None if chunk is None else got
 
     def feed_frames(self, position: Position) -> list[bytes]:
-        got = []
+        got: list[bytes] = []
         while True:
             position, frames = self.log.feed_after(position, dict.fromkeys(ROOMS, 0))
             if not frames:
@@ -332,7 +332,7 @@ class Talk:
         assert self.log._bytes == sum(len(entry.event.data) for entry in self.log._entries)
         for place in range(len(self.stored) + 1):
             rest = self.stored[place:]
-            position = (rest[0].feed - 1,) if rest else self.log.position
+            position = (FeedId(rest[0].feed - 1),) if rest else self.log.position
             if self.log.covers(position):
                 frames = [recent.feed_frame(event, (event.feed,)) for event in rest]
                 assert self.feed_frames(position) == chunks(frames, rest)

@@ -147,6 +147,7 @@ def serves(pid: int, port: int) -> bool:
 async def deaf(port: int, cookie: str, room: int) -> asyncio.StreamWriter:
     """Ask for everything that was said in a room, and never read a byte of it."""
     _, writer = await wire.open_narrow(port)
+    assert isinstance(writer.transport, asyncio.Transport)
     writer.transport.pause_reading()
     head = f"GET /api/chat/rooms/{room}/events HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n"
     writer.write(f"{head}Last-Event-ID: 0\r\n\r\n".encode())

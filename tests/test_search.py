@@ -52,7 +52,8 @@ def test_results_are_the_newest_first_and_go_on_page_by_page(ann: Client) -> Non
     for number in range(5):
         ann.say(one if number % 2 else two, f"needle {number}")
     wait_for(ann, "needle", 5)
-    bodies, before = [], {}
+    bodies: list[str] = []
+    before: dict[str, Any] = {}
     for _ in range(3):
         answer = ann.get("/api/search", q="needle", limit=2, **before).json()
         bodies += [result["message"]["body"] for result in answer["results"]]

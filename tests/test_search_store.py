@@ -222,7 +222,8 @@ def test_archiving_reads_no_table_from_end_to_end(
 ) -> None:
     with caplog.at_level(logging.DEBUG, "peewee"):
         sql(events.add_events, [message(n, "hello") for n in range(1, 9)])
-    queries = [record.msg for record in caplog.records if "SELECT" in str(record.msg)]
+    logged: list[Any] = [record.msg for record in caplog.records]
+    queries = [each for each in logged if "SELECT" in str(each)]
     assert len(queries) > 2
     if url.startswith("sqlite"):  # PostgreSQL reads an empty table in one go
 

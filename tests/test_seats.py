@@ -92,7 +92,7 @@ def test_a_thousand_who_come_at_once_are_asked_for_by_few_queries(run: Any, aske
 
 
 def test_whoever_is_asked_for_is_known_in_all_of_their_rooms(run: Any, asked: Asked) -> None:
-    async def scenario(sits: Seats, _: Streams) -> None:
+    async def scenario(sits: Seats, _streams: Streams) -> None:
         ann, bob = await people("ann", "bob")
         attic, cellar = await room_of(ann, "attic"), await room_of(ann, "cellar")
         assert (await sits.seat(ann, attic)).role == "owner"

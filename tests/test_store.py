@@ -455,7 +455,8 @@ def test_a_page_of_messages_comes_from_its_own_index_and_changes_by_their_key(
 ) -> None:
     with caplog.at_level(logging.DEBUG, "peewee"):
         sql(*call)
-    [(query, parameters)] = [record.msg for record in caplog.records if "SELECT" in str(record.msg)]
+    logged: list[Any] = [record.msg for record in caplog.records]
+    [(query, parameters)] = [each for each in logged if "SELECT" in str(each)]
 
     def explain() -> list[tuple[Any, ...]]:
         if isinstance(database.obj, pw.SqliteDatabase):

@@ -103,8 +103,11 @@ async def everything(streams: Streams, room_id: RoomId = LOBBY) -> list[int]:
     return [event.n for event in await streams.read(room_id, 0, 10_000)]
 
 
-async def fed(streams: Streams, room_id: RoomId = LOBBY) -> list[Event | Control]:
-    return await streams.read_feed(streams.partition(room_id), FeedId(0), 10_000)
+async def fed(streams: Streams, room_id: RoomId = LOBBY) -> list[Event]:
+    entries = await streams.read_feed(streams.partition(room_id), FeedId(0), 10_000)
+    events = [entry for entry in entries if isinstance(entry, Event)]
+    assert events == entries
+    return events
 
 
 # -- append
@@ -183,7 +186,7 @@ def test_who_has_left_appends_nothing_until_a_joining_but_gets_earlier_answers(
 
 def test_a_key_names_a_send_of_one_author_in_one_room(run: Run[Any], streams: Streams) -> None:
     async def scenario() -> None:
-        same = {"key": "a"}
+        same: dict[str, Any] = {"key": "a"}
         assert await streams.append(draft(**same)) == Appended("new", 1)
         assert await streams.append(draft(author_id=BOB, **same)) == Appended("new", 2)
         assert await streams.append(draft(DEN, **same)) == Appended("new", 1)
@@ -329,7 +332,7 @@ def test_the_log_is_what_a_plain_list_would_be(
             if not known:
                 log.append("message" if is_message else "member.join")
             n, first_digest = made.setdefault((key, author), (len(log), digest))
-            fields = {"key": key, "author_id": author, "digest": digest}
+            fields: dict[str, Any] = {"key": key, "author_id": author, "digest": digest}
             type_ = "message" if is_message else "member.join"
             answer = await streams.append(draft(room_id, type=type_, **fields))
             assert (answer.outcome, answer.n) == ("again" if known else "new", n)
@@ -550,6 +553,8 @@ def test_the_feed_keeps_what_no_worker_has_had(run: Run[Any], streams: Streams) 
 def test_nothing_leaves_the_feed_before_it_is_acknowledged(
     run: Run[Any], url: str, steps: list[tuple[str, int]]
 ) -> None:
+    streams = Streams(url, 1)
+
     async def scenario() -> None:
         await streams._redis.flushdb()
         await streams.group.join(0)
@@ -573,7 +578,6 @@ def test_nothing_leaves_the_feed_before_it_is_acknowledged(
             assert set(range(1, said + 1)) - done <= left
             assert len(left) <= 2 * group.WINDOW + stream.BACKLOG
 
-    streams = Streams(url, 1)
     run(scenario())
     run(streams.close())
 

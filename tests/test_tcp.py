@@ -51,9 +51,7 @@ async def serving(keep_alive_s: float) -> AsyncIterator[tuple[int, Idle]]:
     settings.keep_alive_timeout = keep_alive_s
     settings.graceful_timeout = 1.0
     idle, stop = tcp.install(), asyncio.Event()
-    server = asyncio.create_task(
-        hypercorn.asyncio.serve(app, settings, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-    )
+    server = asyncio.create_task(hypercorn.asyncio.serve(app, settings, shutdown_trigger=stop.wait))
     try:
         yield port, idle
     finally:

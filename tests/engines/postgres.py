@@ -62,7 +62,7 @@ class Postgres:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self) -> None:
-        options = ["-D", self.directory / "data", "-k", self.directory]
+        options: list[str | Path] = ["-D", self.directory / "data", "-k", self.directory]
         options += ["-c", "listen_addresses=", "-c", "max_connections=300"]
         options += [] if self._durable else ["-F"]  # no fsync: no test cuts the power
         with (self.directory / "log").open("ab") as log:
