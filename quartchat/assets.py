@@ -81,17 +81,14 @@ class Assets:
         return found
 
 
-def pack(data: bytes) -> bytes:
-    """Compress; the same bytes give the same bytes."""
-    return gzip.compress(data, mtime=0)
+def made(suffix: str, plain: bytes) -> Asset:
+    """Return what a file with this suffix and content is sent as."""
+    packed = gzip.compress(plain, mtime=0) if suffix in PACKED else plain
+    return Asset(TYPES[suffix], plain, packed if len(packed) < len(plain) else None, _digest(plain))
 
 
 def _read(path: Path) -> Asset:
-    plain = path.read_bytes()
-    packed = pack(plain) if path.suffix in PACKED else plain
-    return Asset(
-        TYPES[path.suffix], plain, packed if len(packed) < len(plain) else None, _digest(plain)
-    )
+    return made(path.suffix, path.read_bytes())
 
 
 def _digest(data: bytes) -> str:

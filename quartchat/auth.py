@@ -34,6 +34,7 @@ SESSIONS_CACHED = 20_000
 SESSIONS_AT_ONCE = 200  # looked up by one query
 SESSION_TTL_S = 60  # and at once where the session ends
 TOKENS_PER_USER = 100
+PASSWORD_BYTES = 8, 72  # of UTF-8, at least and at most; bcrypt takes no more
 HASHES = 1000  # sign-ins that wait for bcrypt; past it, or
 HASH_S = 10.0  # after this, they are told to come back
 
@@ -187,7 +188,10 @@ class Auth:
         return hashed.decode()
 
     async def _matches(self, password: str, hashed: str) -> bool:
-        return bool(await self._work(partial(bcrypt.checkpw, password.encode(), hashed.encode())))
+        given = password.encode()
+        if len(given) > PASSWORD_BYTES[1]:
+            return False  # nobody has it, and bcrypt would raise
+        return bool(await self._work(partial(bcrypt.checkpw, given, hashed.encode())))
 
     async def _work(self, work: Any) -> Any:
         if self._hashing >= HASHES:

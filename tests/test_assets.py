@@ -63,19 +63,18 @@ def test_a_page_and_all_that_it_names_are_small_on_the_wire_and_kept_for_good(
     assert page.headers["cache-control"] == "no-cache"
 
 
-def test_a_file_without_its_version_is_asked_for_again_and_costs_nothing_then(
-    server: Server,
+@pytest.mark.parametrize("path", ["/static/js/chat.js", "/login"])
+def test_what_has_no_version_is_asked_for_again_and_costs_nothing_then(
+    server: Server, path: str
 ) -> None:
     nobody = server.client()
     for encoding in ("gzip", "identity", "gzip;q=0"):
         asked = {"Accept-Encoding": encoding}
-        first = nobody.http.get("/static/js/chat.js", headers=asked)
+        first = nobody.http.get(path, headers=asked)
         assert first.headers["cache-control"] == "no-cache"
         assert first.headers["vary"] == "Accept-Encoding"
         assert ("content-encoding" in first.headers) == (encoding == "gzip")
-        again = nobody.http.get(
-            "/static/js/chat.js", headers=asked | {"If-None-Match": first.headers["etag"]}
-        )
+        again = nobody.http.get(path, headers=asked | {"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import harness
 import httpx
+import pytest
 from clients import Client
 from harness import PASSWORD, Server
 
@@ -152,9 +153,10 @@ def test_the_name_may_be_taken_again_and_the_new_one_is_nobody(server: Server) -
     assert refusal(answer) == (409, "username_taken")
 
 
-def test_a_wrong_password_closes_nothing(server: Server) -> None:
+@pytest.mark.parametrize("wrong", ["wrong horse", "x" * 73, "é" * 40])
+def test_a_wrong_password_closes_nothing(server: Server, wrong: str) -> None:
     ann = server.user("ann")
-    answer = close(ann, "wrong horse")
+    answer = close(ann, wrong)
     assert refusal(answer) == (401, "invalid_credentials")
     assert answer.json()["errors"][0]["field"] == "password"
     assert refusal(ann.delete("/api/me")) == (415, "unsupported_media_type")

@@ -146,10 +146,11 @@ def test_a_new_password_ends_the_other_sessions_on_every_process_within_a_second
     assert login(server.client(), ann.name, NEW_PASSWORD).status_code == 200
 
 
-def test_the_current_password_is_asked_for(server: Server) -> None:
+@pytest.mark.parametrize("wrong", ["wrong horse", "x" * 73, "é" * 40])
+def test_the_current_password_is_asked_for(server: Server, wrong: str) -> None:
     ann = server.user("ann")
     phone = another_sign_in(server, ann)
-    answer = change_password(ann, "wrong horse")
+    answer = change_password(ann, wrong)
     assert refusal(answer) == (401, "invalid_credentials")
     assert answer.json()["errors"][0]["field"] == "current_password"
     assert phone.get("/api/me").status_code == 200

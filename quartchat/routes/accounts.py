@@ -8,14 +8,13 @@ from quart import Blueprint, Response, request
 from quart_schema import document_response, tag
 
 from quartchat import devices, errors
+from quartchat.auth import PASSWORD_BYTES
 from quartchat.cookies import COOKIE_S
 from quartchat.events import User
 from quartchat.routes import http
 from quartchat.store.accounts import SessionRow
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/api")
-
-PASSWORD_BYTES = (8, 72)  # bcrypt reads no more than 72
 
 
 class Credentials(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,8 +90,6 @@ async def register(data: Registration) -> Response:
 @document_response(UserAnswer)
 async def login(data: Credentials) -> Response:
     """Sign in: the answer sets the session cookie."""
-    if len(data.password.encode()) > PASSWORD_BYTES[1]:
-        raise errors.InvalidCredentials  # no account can have it
     user, secret = await http.services().auth.login(
         data.username.lower(), data.password, request.remote_addr or "", _device()
     )
