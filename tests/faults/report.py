@@ -14,10 +14,12 @@ LOSSES = {
     "doubled": {"doubled", "reader: twice"},
     "reordered": {"reordered", "reader: out of order"},
 }
+PAUSES = 10  # are told of, if they are
+PAUSE_S = 2.0  # or longer
 
 
-def longest_pause(record: Record) -> float:
-    """Return the seconds for which no send was acknowledged, at the most.
+def pauses(record: Record) -> list[tuple[float, float]]:
+    """Return the times in which no send was acknowledged, the longest first.
 
     While the writers were held, before Valkey was emptied, none was to be expected.
     """
@@ -25,9 +27,25 @@ def longest_pause(record: Record) -> float:
     times = [answer.at for send in record.sends for answer in send.answers]
     times = [0.0, *(at for at in times if at <= record.seconds), record.seconds]
     times += [at for span in held for at in span if at <= record.seconds]
-    pauses = sorted(pairwise(sorted(times)), key=lambda pause: pause[0] - pause[1])
-    longest = (b - a for a, b in pauses if not any(start <= a and b <= end for start, end in held))
-    return round(next(longest, 0.0), 1)
+    found = pairwise(sorted(times))
+    free = (p for p in found if not any(start <= p[0] and p[1] <= end for start, end in held))
+    return sorted(free, key=lambda pause: pause[0] - pause[1])
+
+
+def longest_pause(record: Record) -> float:
+    """Return the seconds for which no send was acknowledged, at the most."""
+    return round(max((end - start for start, end in pauses(record)), default=0.0), 1)
+
+
+def told_pauses(record: Record) -> list[str]:
+    """Say of the long pauses what had happened just before them, and what meanwhile."""
+    lines = []
+    for start, end in pauses(record)[:PAUSES]:
+        if end - start >= PAUSE_S:
+            near = (f for f in record.faults if f.at <= end and f.until >= start - PAUSE_S)
+            kinds = ", ".join(f"{f.kind} {f.target}".strip() for f in near)
+            lines.append(f"no send for {end - start:.1f} s from {start:.1f} s on: {kinds}")
+    return lines
 
 
 def figures(options: Options, record: Record, violations: Sequence[Violation]) -> dict[str, object]:
@@ -60,7 +78,7 @@ def told(options: Options, record: Record, violations: Sequence[Violation]) -> s
     faults = Counter(fault.kind for fault in record.faults)
     lines += ["", *(f"{count:>4} x {kind}" for kind, count in sorted(faults.items()))]
     statuses = ", ".join(f"{name}: {count}" for name, count in sorted(record.statuses.items()))
-    lines += ["", f"answers: {statuses}"]
+    lines += ["", f"answers: {statuses}", *told_pauses(record)]
     shown: Counter[str] = Counter()
     for violation in violations:
         shown[violation.kind] += 1

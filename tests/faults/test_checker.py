@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from faults import checker
+from faults import checker, report
 from faults.record import (
     Answer,
     Audit,
@@ -310,3 +310,20 @@ def test_a_message_that_an_audit_missed_is_lost_though_it_is_there_in_the_end(
 ) -> None:
     good.audits = [Audit(9, {1: [event(1), event(3)]})]
     assert kinds(good) == {"lost"}
+
+
+def test_a_long_pause_is_told_with_what_was_at_work_and_not_while_the_writers_were_held(
+    good: Record,
+) -> None:
+    good.seconds = 32.0
+    for n in (4, 20, 31):
+        good.sends.append(send(n))
+    good.faults = [
+        Fault(5.0, "web killed", "web1", 5.1),
+        Fault(6.0, "sql gone", "", 19.0),
+        Fault(21.0, checker.EMPTIED, "", 31.0),
+    ]
+    assert report.longest_pause(good) == 16.0
+    assert report.told_pauses(good) == [
+        "no send for 16.0 s from 4.5 s on: web killed web1, sql gone"
+    ]
