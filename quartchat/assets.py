@@ -2,13 +2,17 @@
 
 All files together have a version, which is a part of their addresses (relative imports keep
 it): a browser keeps them for good, and asks for none of them again until they change.
+What a page begins with has in it all that it imports (`linking`).
 """
 
 import gzip
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from quartchat import linking
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -30,7 +34,8 @@ PACKED = {
 }  # the others are compressed by nature
 VERSION_CHARS = 12
 _VERSION = re.compile(f"[0-9a-f]{{{VERSION_CHARS}}}")
-_IMPORTS = re.compile(r'(?:\bfrom|^import)\s+"\./([\w-]+\.js)"', re.MULTILINE)
+# The modules that a page begins with, or loads later: what it has loaded by then.
+ENTRIES = {"chat": None, "frame": "chat", "account": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,15 @@ class Assets:
     """The files of one directory, as they were when the process started."""
 
     def __init__(self, directory: Path) -> None:
-        files = sorted(path for path in directory.rglob("*") if path.suffix in TYPES)
-        self._assets = {path.relative_to(directory).as_posix(): _read(path) for path in files}
+        files = {
+            path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in sorted(directory.rglob("*"))
+            if path.suffix in TYPES
+        }
+        files |= _joined(files)
+        self._assets = {name: made(Path(name).suffix, data) for name, data in files.items()}
         everything = "".join(f"{name} {a.digest}\n" for name, a in self._assets.items())
         self.version = _digest(everything.encode())
-        self._modules: dict[str, list[str]] = {}  # by entry
 
     def find(self, path: str) -> tuple[Asset | None, bool]:
         """Look a path up; whether its address holds this content for ever.
@@ -67,19 +76,6 @@ class Assets:
         """Return a file's name with the version, for its address."""
         return f"{self.version}/{name}" if name in self._assets else name
 
-    def modules(self, entry: str) -> list[str]:
-        """Return every module that a module needs, so that none waits for another to be read."""
-        if entry in self._modules:
-            return self._modules[entry]
-        directory = entry.rpartition("/")[0]
-        found = [entry]
-        for name in found:
-            source = self._assets[name].plain.decode()
-            needed = [f"{directory}/{other}" for other in _IMPORTS.findall(source)]
-            found += [each for each in dict.fromkeys(needed) if each not in found]
-        self._modules[entry] = found
-        return found
-
 
 def made(suffix: str, plain: bytes) -> Asset:
     """Return what a file with this suffix and content is sent as."""
@@ -87,8 +83,22 @@ def made(suffix: str, plain: bytes) -> Asset:
     return Asset(TYPES[suffix], plain, packed if len(packed) < len(plain) else None, _digest(plain))
 
 
-def _read(path: Path) -> Asset:
-    return made(path.suffix, path.read_bytes())
+def _joined(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the entries and the style sheets with all that they import."""
+    modules = _sources(files, "js", ".js")
+    sheets = _sources(files, "css", ".css")
+    joined = {
+        f"js/{entry}.js": linking.script(modules, entry, above)
+        for entry, above in ENTRIES.items()
+        if entry in modules
+    }
+    joined |= {f"css/{name}.css": linking.sheet(sheets, name) for name in sheets}
+    return {name: source.encode() for name, source in joined.items()}
+
+
+def _sources(files: Mapping[str, bytes], folder: str, suffix: str) -> dict[str, str]:
+    paths = [path for name in files if (path := PurePosixPath(name)).suffix == suffix]
+    return {p.stem: files[str(p)].decode() for p in paths if str(p.parent) == folder}
 
 
 def _digest(data: bytes) -> str:

@@ -3,7 +3,7 @@
 
 const CACHE = "quartchat-offline";
 const PAGE = "/static/offline.html";
-const SHELL = [PAGE, "/static/css/tokens.css", "/static/css/base.css", "/static/css/account.css", "/static/js/offline.js"];
+const SHELL = [PAGE, "/static/css/account.css", "/static/js/offline.js"];
 
 // Everything else goes past this worker, where the browser can do that.
 const ROUTES = [

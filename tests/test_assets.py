@@ -23,18 +23,6 @@ def test_a_file_is_found_by_name_and_by_version() -> None:
         assert assets.find(nothing)[0] is None
 
 
-def test_every_module_that_the_page_needs_is_named_once() -> None:
-    assets = Assets(ROOT / "static")
-    first, later = assets.modules("js/chat.js"), assets.modules("js/frame.js")
-    assert (first[0], later[0]) == ("js/chat.js", "js/frame.js")
-    assert "js/frame.js" not in first
-    for names in (first, later):
-        assert len(names) == len(set(names))
-    named = {*first, *later}
-    everything = {f"js/{path.name}" for path in (ROOT / "static/js").glob("*.js")}
-    assert everything - named == {"js/account.js", "js/docs.js", "js/offline.js"}
-
-
 def test_a_change_of_one_file_is_another_version(tmp_path: Path) -> None:
     (tmp_path / "a.js").write_text("1")
     before = Assets(tmp_path).version

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "quartchat"
 
 # A module imports from the lines above its own, and from nothing on its own line or below.
 FLOORS = """
-    redis_url highlight
+    redis_url highlight linking
     config errors events sse markup words cache loader metrics stepping log process http_heads
     devices
     outlet tcp emoji signals assets

@@ -13,14 +13,13 @@ SERVICE_WORKER = "sw.js"  # answers for every page, not for its folder alone
 
 
 def install(app: Quart, assets: Assets) -> None:
-    """Let the templates name files by their version, and modules all at once."""
+    """Let the templates name files by their version."""
 
     @app.url_defaults
     def version(endpoint: str, values: dict[str, str]) -> None:
         if endpoint == "static":
             values["filename"] = assets.address(values["filename"])
 
-    app.add_template_global(assets.modules, "modules")
     app.extensions[PAGES] = {}
 
 

@@ -88,7 +88,6 @@ class Chat {
 
   /** Everything around the room, which nobody needs before there is something to read. */
   async #loadFrame() {
-    document.head.append(find("frame-modules").content);
     const { Frame } = await import("./frame.js").catch(() => this.#reload());
     this.#frame = new Frame(this.#me, this.#session, {
       enter: (room) => this.#enter(room),
@@ -293,8 +292,7 @@ class Chat {
   }
 }
 
-const { user } = await persist(() => api.get("/api/me"), (problem) => {
+persist(() => api.get("/api/me"), (problem) => {
   document.body.dataset.view = "room"; // a phone shows the words instead of an empty list
   new Place().say("quartchat cannot be reached", `${problem.message} Trying again…`);
-});
-await new Chat(user).start();
+}).then(({ user }) => new Chat(user).start());
