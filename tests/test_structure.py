@@ -103,6 +103,12 @@ def test_every_module_stands_on_a_floor_and_every_floor_is_there() -> None:
     assert set(MODULES) - GROUND == set(FLOOR)
 
 
+def test_the_guide_names_every_module() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`(\w+)`", guide[guide.index("| floor |") : guide.index("## Rules")]))
+    assert {name for name in FLOOR if "." not in name} - named <= {"store"}
+
+
 @pytest.mark.parametrize("name", sorted(FLOOR))
 def test_a_module_imports_from_lower_floors_alone(name: str) -> None:
     wrong = {other for other in own_imports(name) if FLOOR[other] >= FLOOR[name]}
