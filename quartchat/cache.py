@@ -1,13 +1,15 @@
 """A bounded cache whose entries others may invalidate, also while they are being loaded."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
 
 STALE_S = 3600  # as long past its time a value is used where its source is away,
-REST_S = 5.0  # and for so long the source is not asked again for what is there
+REST_S = 5.0  # and how often it is asked then, while nobody waits for the answer
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -17,8 +19,8 @@ class Cache(Generic[K, V]):
     """Answers of SQL, least recently used first out.
 
     Entries are used only while `trusted()`: that is, while this process hears of changes.
-    Then they may also be used past their time where a load raises one of `away`: what cannot
-    be asked for cannot change either.
+    Then they may also be used past their time where a load raises one of `away`, and from then
+    on without waiting for a load: what cannot be asked for cannot change either.
     """
 
     def __init__(
@@ -36,7 +38,8 @@ class Cache(Generic[K, V]):
         self._ttl_s = ttl_s
         self._trusted = trusted
         self._away = away
-        self._rests = float("-inf")  # until when the source is not asked
+        self._rests = float("-inf")  # until when a source that was away is not asked
+        self._look: asyncio.Task[None] | None = None
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
         self._generation = 0
 
@@ -64,19 +67,42 @@ class Cache(Generic[K, V]):
         self, keys: list[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
     ) -> Mapping[K, V]:
         """Return what the source says, or where it is away what it said last."""
-        if monotonic() < self._rests and len(last := self._held(keys)) == len(keys):
-            return last
+        looks = self._look is not None and not self._look.done()
+        if looks or monotonic() < self._rests + REST_S:  # it was away a moment ago
+            last = self._held(keys)
+            if len(last) == len(keys):
+                if not looks and monotonic() >= self._rests:
+                    self._look = asyncio.create_task(self._look_again(keys, load))
+                return last
         try:
-            found = await self.load(partial(load, keys))
+            return await self._fresh(keys, load)
         except self._away:
-            self._rests = monotonic() + REST_S
             last = self._held(keys)  # not what was dropped meanwhile
             if len(last) < len(keys):
                 raise
             return last
+
+    async def _look_again(
+        self, keys: list[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
+    ) -> None:
+        """Find out whether the source is back; it may hang, and nobody waits for this."""
+        with suppress(Exception):
+            await self._fresh(keys, load)
+
+    async def _fresh(
+        self, keys: list[K], load: Callable[[list[K]], Awaitable[Mapping[K, V]]]
+    ) -> Mapping[K, V]:
+        """Return what the source says, and forget what it denies."""
+        try:
+            found = await self.load(partial(load, keys))
+        except self._away:
+            self._rests = monotonic() + REST_S
+            raise
         except Exception:
+            self._rests = float("-inf")
             self._forget(keys)  # it has said no
             raise
+        self._rests = float("-inf")
         self._forget([key for key in keys if key not in found])
         return found
 

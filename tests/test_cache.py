@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic, sleep
 
 import pytest
 from hypothesis import given, settings
@@ -154,7 +155,7 @@ def test_where_the_source_is_away_a_value_is_used_past_its_time_but_not_for_ever
     cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: heard[0], away=(AwayError,))
     get(cache, Source(ann="1", bob="2"), "ann", "bob")
     assert ask_in_vain(cache, "ann", "bob") == ["1", "2"]
-    assert get(cache, Source(ann="3"), "ann") == ["3"]
+    assert get(cache, Source(ann="3"), "ann") == ["3"]  # it is back
     for unknown in ("carol", "bob"):
         cache.discard("bob")
         with pytest.raises(AwayError):
@@ -194,25 +195,53 @@ def test_what_the_source_has_denied_since_is_not_used_while_it_is_away() -> None
             ask_in_vain(cache, name)
 
 
-def test_a_source_that_is_away_is_not_asked_by_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may hang for as long as a query may take, and each request would wait for it."""
-    asked = []
+def test_for_a_source_that_hangs_one_waits_and_then_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quartchat.cache.REST_S", 0.05)
+    cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: True, away=(AwayError,))
+    asked: list[float] = []
+    hangs = True
 
-    async def away() -> str:
-        asked.append("ann")
-        raise AwayError
+    async def source() -> str:
+        asked.append(monotonic())
+        if hangs:
+            await asyncio.sleep(0.2)
+            raise AwayError
+        return "2"
 
-    async def twice() -> list[str | None]:
-        return [await cache.get("ann", away), await cache.get("ann", away)]
+    async def scenario() -> None:
+        nonlocal hangs
+        assert await cache.get("ann", source) == "1"
+        began = monotonic()
+        waits = []
+        while monotonic() - began < 0.6:
+            at = monotonic()
+            assert await cache.get("ann", source) == "1"
+            waits.append(monotonic() - at)
+            await asyncio.sleep(0.005)
+        assert max(waits) < 0.1
+        assert 2 <= len(asked) <= 5  # once in a while, and by one at a time
+        hangs = False
+        async with asyncio.timeout(5):
+            while await cache.get("ann", source) != "2":  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)
+        count = len(asked)
+        assert [await cache.get("ann", source) for _ in range(2)] == ["2", "2"]
+        assert len(asked) == count + 2  # it is there, so its word is waited for
 
+    get(cache, Source(ann="1"), "ann")
+    asyncio.run(scenario())
+
+
+def test_a_source_that_is_not_asked_for_a_while_is_believed_to_be_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("quartchat.cache.REST_S", 0.02)
     cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: True, away=(AwayError,))
     get(cache, Source(ann="1"), "ann")
-    assert asyncio.run(twice()) == ["1", "1"]
-    assert asked == ["ann"]
-    monkeypatch.setattr("quartchat.cache.REST_S", 0)
-    cache._rests = 0
-    assert asyncio.run(twice()) == ["1", "1"]
-    assert len(asked) == 3
+    assert ask_in_vain(cache, "ann") == ["1"]
+    sleep(0.05)
+    assert get(cache, Source(ann="2"), "ann") == ["2"]
 
 
 def test_what_is_dropped_while_the_source_fails_is_not_used_and_not_taken_for_a_no() -> None:
