@@ -11,8 +11,9 @@ from hypercorn.typing import ASGISendCallable as Send
 from hypercorn.typing import Scope
 from quart import Quart, Request, Response, g, request
 from quart.sessions import NullSession, SessionInterface
+from quart.typing import ResponseTypes
 from quart_schema import QuartSchema
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
 from quartchat import errors, metrics, openapi, redis_client, store
 from quartchat.assets import Assets
@@ -129,6 +130,13 @@ class Application(Quart):
         else:
             await super().asgi_app(scope, receive, send)
 
+    async def handle_request(self, request: Request) -> ResponseTypes:
+        """Answer a request; a host that is no name is found before there is a context."""
+        try:
+            return await super().handle_request(request)
+        except BadHost as error:
+            return _problem(400, "bad_request", error.name, "The Host header names no host.")
+
     async def send_static_file(self, filename: str) -> Response:
         """Send a file of the page."""
         return await static.send(self.assets, filename)
@@ -202,6 +210,7 @@ def _guard(app: Quart) -> None:
     @app.before_request
     async def check() -> None:
         g.started = perf_counter()
+        http.drop_odd_dates(http.current_request())
         await access.check()
 
     @app.after_request

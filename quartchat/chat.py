@@ -62,6 +62,8 @@ class Chat:
         if row is None:
             raise errors.NotFound
         position, heads = await history.heads(self._streams, [room_id], user.id)
+        if room_id not in heads:  # removed a moment ago
+            raise errors.NotFound
         room = _room(row, heads[room_id], (await self._peers(user, [row])).get(row.id))
         return (await self._unread.counted(user.id, [room], position))[0]
 
@@ -87,7 +89,7 @@ class Chat:
         now, heads = await history.heads(self._streams, [row.id for row in page], user.id)
         following = (rooms.fold(page[-1].name), page[-1].id) if len(rows) > limit else None
         peers = await self._peers(user, page)
-        found = [_room(row, heads[row.id], peers.get(row.id)) for row in page]
+        found = [_room(row, heads[row.id], peers.get(row.id)) for row in page if row.id in heads]
         return await self._unread.counted(user.id, found, now), following, position
 
     async def _peers(self, user: User, page: list[RoomRow]) -> dict[RoomId, User]:
@@ -139,6 +141,8 @@ class Chat:
         """Note that the user has read the room up to event `n`; None if that is nothing new."""
         await self.seat(user, room_id)
         position, heads = await history.heads(self._streams, [room_id], user.id)
+        if room_id not in heads:  # removed a moment ago
+            raise errors.NotFound
         head = heads[room_id]
         n = min(n, head.n)
         if n <= head.read_id:

@@ -29,6 +29,9 @@ async def _leave(streams: Streams, what: Leave) -> None:
     if user is not None:
         event = MemberEvent(0, what.room_id, user, what.role)
         rest = events.unnumbered(event).decode()
+        joining = book.joining(what.ticket)
+        if joining is not None:  # first, so that its own request finds it told
+            await _tell(streams, Tell(what.room_id, what.user_id, "member.join", rest, joining))
         await _tell(streams, Tell(what.room_id, what.user_id, "member.leave", rest, what.ticket))
     await store.run(rooms.finish_leave, what.user_id, what.room_id, what.ticket)
 
@@ -41,9 +44,8 @@ async def _tell(streams: Streams, what: Tell) -> None:
     )  # fmt: skip
     appended = await streams.append(draft)
     if appended.outcome == "unseeded":
-        if not await store.run(rooms.exists, draft.room_id):  # removed, and its log with it
+        if not await history.seed(streams, draft.room_id):  # removed, and its log with it
             return
-        await history.seed(streams, draft.room_id)
         appended = await streams.append(draft)
     if appended.outcome not in ("new", "again"):  # `full`
         raise errors.Unavailable("The archive is too far behind.", retry_after_s=RETRY_S)

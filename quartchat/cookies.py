@@ -30,7 +30,7 @@ class Cookie(quart_auth.QuartAuth):
         if header is not None:
             scheme, _, token = header.partition(" ")
             return token.strip() if scheme.lower() == "bearer" else None
-        cookies = asked.headers.get("Cookie", "")
+        cookies = "; ".join(asked.headers.getlist("Cookie"))  # as werkzeug reads them
         secret = self._secrets.peek(cookies)
         if secret is None:
             secret = self.load_cookie()

@@ -148,7 +148,8 @@ class Exchange:
             return
         self.close = True
         if not self._begun:
-            self._start = {"status": 500, "headers": []}
+            cut = self.gone and self._missing  # by its client, who may still be listening
+            self._start = {"status": 400 if cut else 500, "headers": []}
             await self._connection.write(self._framed(b"", more=False))
         await self._finish()
 

@@ -75,7 +75,7 @@ class FeedReader(Reader):
         """Return the end of the feed, and of the reader's rooms."""
         now, ends = await self._home.ends(self.joined)
         for room_id, joined_n in self.joined.items():
-            if joined_n == events.NEVER:  # joining at this moment: it is in from now on
+            if joined_n == events.NEVER and room_id in ends:  # joining now: it is in from here on
                 self.joined[room_id] = ends[room_id]
         return now, ends
 

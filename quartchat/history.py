@@ -16,11 +16,11 @@ from functools import partial
 import msgspec
 import structlog
 
-from quartchat import fold, metrics, store
+from quartchat import errors, fold, metrics, store
 from quartchat.events import NEVER, NOBODY, Event, FeedId, Position, RoomId, UserId
 from quartchat.recent import fitting
 from quartchat.records import Head, Standing
-from quartchat.store import changes
+from quartchat.store import changes, rooms
 from quartchat.store import events as archive
 from quartchat.stream import States, Streams
 
@@ -90,14 +90,20 @@ async def message(streams: Streams, room_id: RoomId, n: int) -> Standing | None:
 
 
 async def head(streams: Streams, room_id: RoomId, user_id: UserId = NOBODY) -> Head:
-    """Return where a room stands, and the user in it."""
-    return (await heads(streams, [room_id], user_id))[1][room_id]
+    """Return where a room stands, and the user in it. Raises NotFound if it is removed."""
+    found = (await heads(streams, [room_id], user_id))[1].get(room_id)
+    if found is None:
+        raise errors.NotFound
+    return found
 
 
 async def heads(
     streams: Streams, room_ids: Sequence[RoomId], user_id: UserId
 ) -> tuple[Position, dict[RoomId, Head]]:
-    """Return the feed's end and where rooms stand; Redis is told first where it does not know."""
+    """Return the feed's end and where rooms stand; Redis is told first where it does not know.
+
+    A room that is removed meanwhile is missing from the answer.
+    """
     position, found = await streams.snapshot(room_ids, user_id)
     unknown = [room_id for room_id in room_ids if room_id not in found]
     if unknown:
@@ -107,11 +113,14 @@ async def heads(
     return position, found
 
 
-async def seed(streams: Streams, room_id: RoomId) -> None:
+async def seed(streams: Streams, room_id: RoomId) -> bool:
     """Tell Redis where SQL says that a room stands, so that no number is used twice.
 
-    A Redis that lost the end of a room gets back what SQL holds of it.
+    A Redis that lost the end of a room gets back what SQL holds of it. False: the room is
+    removed, and stays forgotten.
     """
+    if await store.run(rooms.is_removed, room_id):
+        return False
     n, messages = await store.run(archive.tail, room_id)
     gap = await streams.seed(room_id, n, messages, tell=True)
     if gap is not None:
@@ -122,6 +131,7 @@ async def seed(streams: Streams, room_id: RoomId) -> None:
         rows = await store.run(changes.latest, [(room_id, id_) for id_ in ids])
         changed = [(row.about, row.n, row.data) for row in rows]
         await streams.seed(room_id, n, messages, lost, changed, tell=True)
+    return True
 
 
 async def page_before(streams: Streams, room_id: RoomId, n: int | None, limit: int) -> Page:

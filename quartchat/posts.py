@@ -14,7 +14,6 @@ from quartchat.config import Config
 from quartchat.events import Message
 from quartchat.records import Appended, Stale
 from quartchat.store import events as archive
-from quartchat.store import rooms
 from quartchat.stream import Draft, Streams
 
 RETRY_S = 1  # what a 503 asks the client to wait
@@ -84,9 +83,8 @@ class Posts:
         appended = await self._streams.append(draft)
         if appended.outcome != "unseeded":
             return appended
-        if not await store.run(rooms.exists, draft.room_id):  # removed a moment ago
+        if not await history.seed(self._streams, draft.room_id):  # removed a moment ago
             raise errors.NotFound
-        await history.seed(self._streams, draft.room_id)
         return await self._streams.append(draft)
 
     async def _again(self, draft: Draft, appended: Appended) -> Posted | None:

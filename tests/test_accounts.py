@@ -231,6 +231,12 @@ def test_bad_usernames(server: Server, name: Any) -> None:
     assert [error["field"] for error in answer.json()["errors"]] == ["username"]
 
 
+@pytest.mark.parametrize("name", ["\u200b", "\u202e"])
+def test_a_name_that_nobody_sees_is_refused(server: Server, name: str) -> None:
+    body = {"username": secrets.token_hex(6), "password": PASSWORD, "display_name": name}
+    assert refusal(server.client().post("/api/register", body)) == (422, "validation_failed")
+
+
 @pytest.mark.parametrize("password", ["a" * 8, "a" * 72, "é" * 4, "é" * 36, "😀" * 2, "😀" * 18])
 def test_a_password_has_8_to_72_bytes_and_all_of_them_count(server: Server, password: str) -> None:
     ann = register(server.client(), password=password).json()["user"]["username"]

@@ -10,10 +10,12 @@ from clients import Client
 from harness import Server
 from playhouse.migrations import Runner
 
-from quartchat import store
-from quartchat.events import Control, RoomId, UserId
+from quartchat import chores as paid
+from quartchat import events, history, store
+from quartchat.events import NOBODY, Control, MemberEvent, RoomId, UserId
 from quartchat.store import accounts, chores, invitations, members, people, rooms, settings
 from quartchat.store.models import database as tables
+from quartchat.stream import Streams
 
 ROOMS = "/api/chat/rooms"
 
@@ -156,3 +158,50 @@ def test_people_of_an_older_database_are_found(database: str, runner: asyncio.Ru
         assert len(sql(people.search, "ÄRZTE", 5000)) == 1200
         sql(age)
         assert len(sql(people.search, "ÄRZTE", 5000)) == 1200
+
+
+def test_a_joining_that_was_cut_short_is_told_before_its_end(
+    server: Server, behind: Sql, runner: asyncio.Runner
+) -> None:
+    """Between its commit and its event, another process bans; and then the event comes."""
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room(visibility="private")
+    owed = behind(rooms.start_join, *ids(bob, room))
+    with bob.stream("/api/chat/events") as everything:
+        everything.next("ready")
+        assert ann.put(f"{ROOMS}/{room['id']}/bans/{bob.me['id']}").status_code == 204
+        user = behind(accounts.known, bob.me["id"])
+        rest = events.unnumbered(MemberEvent(0, room["id"], user, "member")).decode()
+        late = chores.Tell(room["id"], user.id, "member.join", rest, owed.ticket)
+        runner.run(pay(server, chores.Chore(0, late)))
+        ann.say(room, "not for bob")
+        everything.silent(0.5)
+        assert "message" not in [event.event for event in everything.seen]
+    with ann.stream(f"{ROOMS}/{room['id']}/events", last_event_id="0") as log:
+        log.next("ready")
+        told = [log.next_event().event for _ in range(3)]
+    assert told == ["member.join", "member.leave", "message"]
+
+
+async def pay(server: Server, chore: chores.Chore) -> None:
+    streams = Streams(server.redis_url, int(server.env.get("QUARTCHAT_PARTITIONS", 1)))
+    await paid.pay(streams, chore)
+    await streams.close()
+
+
+def test_a_removed_room_is_not_seeded_anew(
+    server: Server, behind: Sql, runner: asyncio.Runner
+) -> None:
+    """A request that read it from SQL a moment before asks Redis a moment after."""
+    ann = server.user("ann")
+    room, other = ann.room(), ann.room()
+    assert ann.delete(f"{ROOMS}/{room['id']}").status_code == 204
+
+    async def heads() -> set[RoomId]:
+        streams = Streams(server.redis_url, int(server.env.get("QUARTCHAT_PARTITIONS", 1)))
+        _, found = await history.heads(streams, [room["id"], other["id"]], NOBODY)
+        await streams.close()
+        return set(found)
+
+    del behind  # it has opened the database
+    assert runner.run(heads()) == {other["id"]}

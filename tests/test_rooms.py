@@ -393,6 +393,15 @@ def test_a_read_marker_moves_forward_and_never_back_or_past_the_end(server: Serv
     assert unread(bob, room) == (6, 5, 1)
 
 
+def test_who_comes_into_an_empty_room_is_its_owner(server: Server) -> None:
+    ann, bob, cyd = (server.user(name) for name in ("ann", "bob", "cyd"))
+    room = ann.room()
+    ann.post(path(room, "/leave"))
+    assert bob.post(path(room, "/join")).json()["role"] == "owner"
+    assert cyd.post(path(room, "/join")).json()["role"] == "member"
+    assert bob.patch(path(room), {"topic": "mine"}).status_code == 200
+
+
 @pytest.mark.parametrize("n", [-1, 10**15, "1", 1.5, None, True])
 def test_bad_read_markers(server: Server, n: Any) -> None:
     ann = server.user("ann")

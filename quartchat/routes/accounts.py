@@ -77,6 +77,7 @@ async def register(data: Registration) -> Response:
     """Make an account and sign in."""
     secret_word = password(data.password, "password")
     name = (data.display_name or data.username).strip() or data.username
+    http.visible(name, "display_name")
     user, secret = await http.services().auth.register(
         data.username.lower(), secret_word, name, request.remote_addr or "", _device()
     )

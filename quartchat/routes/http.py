@@ -11,6 +11,7 @@ import limits
 import msgspec
 from quart import Request, Response, current_app, g, request
 from quart_schema import document_querystring, document_request
+from werkzeug.http import parse_date
 from werkzeug.routing import BaseConverter
 
 from quartchat import errors
@@ -34,6 +35,7 @@ T = TypeVar("T")
 Route = Callable[..., Awaitable[Any]]
 
 BODY_READ = "quartchat.body_read"  # in the scope, once nothing of the body is to come
+CONDITIONS = ("If-Modified-Since", "If-Unmodified-Since", "If-Range")  # that may be dates
 MAX_ID = 10**15 - 1  # below 2**53, so that JavaScript keeps it exact
 
 # (?![\s\S]) is the end in Python and in JavaScript; `$` would let a last newline through.
@@ -108,6 +110,16 @@ def current_request() -> Request:
 def caller() -> SessionRow:
     """Return the session that the request was let in with."""
     return cast("SessionRow", g.session)
+
+
+def drop_odd_dates(asked: Request) -> None:
+    """Ignore conditions that are no dates (RFC 9110, 13.1.3), at which werkzeug overflows."""
+    for name in CONDITIONS:
+        if name in asked.headers:
+            try:
+                parse_date(asked.headers[name])
+            except OverflowError:
+                del asked.headers[name]
 
 
 def body_read(asked: Request) -> bool:

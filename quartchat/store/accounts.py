@@ -63,17 +63,26 @@ def password_hash(user_id: UserId) -> str:
 
 
 def add_session(
-    user_id: UserId, secret_hash: str, kind: str, name: str, password_hash: str | None = None
+    user_id: UserId,
+    secret_hash: str,
+    kind: str,
+    name: str,
+    password_hash: str | None = None,
+    *,
+    most: int | None = None,
 ) -> SessionRow:
-    """Start a session.
+    """Start a session, of which the account may have `most` of this kind.
 
     Raises `InvalidCredentials` if the password that was checked, by this hash, is not good any
-    more, and `Unauthenticated` if the account is closed.
+    more, `Unauthenticated` if the account is closed, and `ValidationFailed` for one too many.
     """
     with transaction():
         account = opened(user_id)
         if password_hash is not None and account.password_hash != password_hash:
             raise errors.InvalidCredentials
+        same = (Session.account == user_id, Session.kind == kind)
+        if most is not None and Session.select().where(*same).count() >= most:
+            raise errors.ValidationFailed(f"You have {most} {kind}s; revoke one first.")
         row = Session.create(
             account=user_id, secret_hash=secret_hash, kind=kind, name=name, created_at=now()
         )

@@ -70,6 +70,16 @@ class Chore:
     what: What
 
 
+def cut(join: str) -> str:
+    """Return the ticket of the leave that ends a joining, which the log may not know yet."""
+    return join.replace("-join-", "-cut-")
+
+
+def joining(leave: str) -> str | None:
+    """Return the ticket of the joining that a leave has cut, if it has cut one."""
+    return leave.replace("-cut-", "-join-") if leave.startswith("-cut-") else None
+
+
 def owe(what: What, *, after_ms: int = GRACE_MS) -> Chore:
     """Write a chore down, in the transaction that makes it due; workers wait for `after_ms`."""
     return Chore(Row.create(data=_encode(what).decode(), due=_now_ms() + after_ms).id, what)

@@ -35,6 +35,12 @@ def present(user_id: UserId, room_id: RoomId) -> Any:
     )
 
 
+def anybody(room_id: RoomId) -> bool:
+    """Whether a room has a member."""
+    here = (Member.room == room_id, Member.state.in_(PRESENT))
+    return bool(Member.select().where(*here).exists())
+
+
 def held(user_id: UserId, room_id: RoomId, at_least: Role) -> tuple[Any, Role]:
     """Return a room in which an account has a role, or a higher one, and the role; locked.
 

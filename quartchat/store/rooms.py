@@ -74,9 +74,10 @@ def room(user_id: UserId, room_id: RoomId) -> RoomRow | None:
     return None if row is None else _room(row, row.member)
 
 
-def exists(room_id: RoomId) -> bool:
-    """Whether there is such a room, for anybody."""
-    return bool(Room.select().where(Room.id == room_id, Room.removed_at.is_null()).exists())
+def is_removed(room_id: RoomId) -> bool:
+    """Whether there was such a room, and is no more."""
+    gone = (Room.id == room_id, Room.removed_at.is_null(is_null=False))
+    return bool(Room.select().where(*gone).exists())
 
 
 def rooms(
@@ -179,8 +180,10 @@ def start_join(user_id: UserId, room_id: RoomId) -> Owed:
         if roles.banned(user_id, room_id):
             raise errors.Banned
         ticket = f"-join-{secrets.token_hex(12)}"
+        # Who comes into a room that all have left is its owner: nobody else could name one.
+        role: Role = "member" if roles.anybody(room_id) else "owner"
         row = Member.insert(
-            room=room_id, account=user_id, role="member", state="joining",
+            room=room_id, account=user_id, role=role, state="joining",
             ticket=ticket, joined_n=0, read_id=0, read_messages=0,
         ).on_conflict_ignore()  # fmt: skip
         if row.as_rowcount().execute():  # 0: another request was faster
@@ -189,7 +192,7 @@ def start_join(user_id: UserId, room_id: RoomId) -> Owed:
         # After the insert, which waits for a transaction that closes the account.
         if Account.get_by_id(user_id).closed_at is not None:
             raise errors.Unauthenticated
-        owed = _owed(user_id, room_id) or Owed("joining", ticket, "member")
+        owed = _owed(user_id, room_id) or Owed("joining", ticket, role)
         return dataclasses.replace(owed, chores=told)
 
 
@@ -212,7 +215,12 @@ def start_leave(user_id: UserId, room_id: RoomId) -> Owed | None:
         direct = roles.lock(room_id).visibility == "direct"
         if direct and roles.present(user_id, room_id) is not None:
             raise errors.Forbidden("A direct room has two members for ever.")
-        left = Member.update(state="leaving", ticket=f"-leave-{secrets.token_hex(12)}").where(
+        was = roles.present(user_id, room_id)
+        # A joining that the log may not have heard of yet goes with its leave: `chores.pay` tells
+        # of both, so that what still comes of it, from another process, comes second.
+        joins = was is not None and was.state == "joining"
+        ticket = chores.cut(was.ticket) if joins else f"-leave-{secrets.token_hex(12)}"
+        left = Member.update(state="leaving", ticket=ticket).where(
             Member.room == room_id, Member.account == user_id, Member.state.in_(roles.PRESENT)
         )
         if is_new := left.execute():

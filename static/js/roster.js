@@ -32,6 +32,6 @@ export class Roster {
   /** Apply `member.join`, `member.update` or `member.leave`. */
   hear(type, { user, role }) {
     if (type === "member.leave") this.#members.delete(user.id);
-    else this.#members.set(user.id, { user, role });
+    else if (type === "member.join" || this.#members.has(user.id)) this.#members.set(user.id, { user, role });
   }
 }
