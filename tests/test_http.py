@@ -722,6 +722,43 @@ def test_every_reference_in_the_document_resolves(server: Server) -> None:
         assert place
 
 
+def descriptions(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("description"), str):
+            yield value["description"]
+        for inner in value.values():
+            yield from descriptions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from descriptions(inner)
+
+
+def test_no_description_is_a_code_block_by_its_indent(server: Server) -> None:
+    found = list(descriptions(document(server)))
+    assert len(found) > 50
+    assert [text for text in found if re.search("^    ", text, re.MULTILINE)] == []
+
+
+def test_the_streams_tell_of_each_event_in_their_descriptions_as_viewers_show_them(
+    server: Server,
+) -> None:
+    paths = document(server)["paths"]
+    for path in ("/api/chat/rooms/{room}/events", "/api/chat/events"):
+        operation = paths[path]["get"]
+        text = operation["description"]
+        [content] = operation["responses"]["200"]["content"].values()
+        rows = re.findall(r"^\| `(.+)` \| (.+) \| `(\w+)`: .+ \| (yes|no) \|$", text, re.MULTILINE)
+        assert sorted(rows) == [
+            (
+                name,
+                event["description"],
+                event["data"]["$ref"].rpartition("/")[2],
+                "yes" if event["id"] else "no",
+            )
+            for name, event in sorted(content["x-events"].items())
+        ]
+
+
 def test_the_document_says_what_a_message_must_have(server: Server) -> None:
     post = document(server)["components"]["schemas"]["Post"]
     assert post["required"] == ["body"]

@@ -34,7 +34,11 @@ class EventStream(Response):
 @tag(["Events"])
 @http.query(EventsQuery)
 async def room_events(room: RoomId, args: EventsQuery) -> Response:
-    """Stream a room's events; members only. `id` is the event's number."""
+    """Stream a room's events; members only.
+
+    Server-Sent Events: each has a name, and one JSON object as its data. An `id` is the event's
+    number in the room; those without one have no history, and no cursor moves by them.
+    """
     services, session = http.services(), http.caller()
     allowed = partial(services.chat.seat, session.user, room)
     if request.method == "HEAD":
@@ -51,7 +55,11 @@ async def room_events(room: RoomId, args: EventsQuery) -> Response:
 @tag(["Events"])
 @http.query(EventsQuery)
 async def all_events(args: EventsQuery) -> Response:
-    """Stream the events of all of the caller's rooms. `id` is an opaque cursor."""
+    """Stream the events of all of the caller's rooms.
+
+    Server-Sent Events: each has a name, and one JSON object as its data. An `id` is an opaque
+    cursor; events without one have no history, and no cursor moves by them.
+    """
     services, session = http.services(), http.caller()
     if request.method == "HEAD":
         return Response(None, 200, sse.HEADERS)
