@@ -14,7 +14,7 @@ from quart_schema.openapi import (
 )
 from werkzeug.routing import BaseConverter
 
-from quartchat import __version__
+from quartchat import __version__, errors
 from quartchat.events import (
     MemberEvent,
     Message,
@@ -40,7 +40,23 @@ Give each send a `client_id`: sending it again is then safe, however
 late, and answers 200 with the first answer's body.
 """
 
-INFO = Info(title="quartchat", version=__version__, description=DESCRIPTION.strip())
+ERRORS = """
+## Errors
+
+429 and 503 come with `Retry-After`, in seconds.
+More codes may come; take one that you do not know as its status.
+A request that is not HTTP, or whose head is too long, gets 400 or 431 without a `code`.
+"""
+
+
+def _description() -> str:
+    rows = ["| status | code | meaning |", "| --- | --- | --- |"]
+    rows += [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in errors.codes()]
+    rows += [f"| other | `{errors.OTHER}` | HTTP refuses it; the status says why. |"]
+    return "\n".join([DESCRIPTION.strip(), ERRORS, *rows])
+
+
+INFO = Info(title="quartchat", version=__version__, description=_description())
 
 
 class FieldError(msgspec.Struct):
@@ -51,7 +67,7 @@ class FieldError(msgspec.Struct):
 
 
 class Problem(msgspec.Struct):
-    """RFC 9457; `code` is stable."""
+    """RFC 9457; `code` is stable, and the beginning of this document lists them all."""
 
     type: str
     title: str
@@ -215,6 +231,12 @@ NO_CONTENT = {
 }
 PROBLEM = {
     "description": "An error; `code` says which.",
+    "headers": {
+        "Retry-After": {
+            "description": "With 429 and 503: seconds to wait.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 SELF: dict[str, Any] = {
@@ -256,10 +278,19 @@ class Provider(OpenAPIProvider):
     def build_querystring_parameters(
         self, model: type
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Describe a query's fields; all are optional."""
+        """Describe a query's fields."""
         _, components = msgspec.json.schema_components([model])
-        properties = components[model.__name__]["properties"]
-        return [{"name": n, "in": "query", "schema": s} for n, s in properties.items()], {}
+        described = components[model.__name__]
+        return [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in described["required"],
+                "description": schema.pop("description"),
+                "schema": schema,
+            }
+            for name, schema in described["properties"].items()
+        ], {}
 
     def build_request_body(self, model: type, _: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Refer to the model; quart-schema would drop the models inside it."""
