@@ -105,6 +105,8 @@ def _web(config: Config, options: argparse.Namespace) -> int:
     from quartchat import server  # noqa: PLC0415
 
     _require("web", REDIS_URL=config.redis_url, SECRET_KEY=config.secret_key)
+    if options.fd is None:  # else the parent has said it
+        _warn_of_own_disk(config)
     return server.run(config, options.fd)
 
 
@@ -112,6 +114,7 @@ def _worker(config: Config, _options: argparse.Namespace) -> int:
     from quartchat import archive, server  # noqa: PLC0415
 
     _require("worker", REDIS_URL=config.redis_url)
+    _warn_of_own_disk(config)
 
     async def work() -> None:
         await archive.run(config, process.stop_event(WORKER_DEADLINE_S))
@@ -124,8 +127,17 @@ def _worker(config: Config, _options: argparse.Namespace) -> int:
 def _migrate(config: Config, _options: argparse.Namespace) -> int:
     from quartchat import up  # noqa: PLC0415
 
+    _warn_of_own_disk(config)
     asyncio.run(up.migrate(config))
     return 0
+
+
+def _warn_of_own_disk(config: Config) -> None:
+    """Say where the history is kept: a platform may throw each process's disk away."""
+    import structlog  # noqa: PLC0415
+
+    if not config.database_given:
+        structlog.get_logger().warning("DATABASE_URL is not set", used=config.database_url)
 
 
 def _require(command: str, **settings: str) -> None:

@@ -82,13 +82,6 @@ MODULES = (
 )  # fmt: skip
 ONE_BY_ONE = ("1.0", "1.1")  # versions of HTTP whose connections carry one request at a time
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
-CODES = {
-    400: "bad_request",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    413: "payload_too_large",
-}
 
 log = structlog.get_logger()
 
@@ -256,9 +249,8 @@ def _answer_errors(app: Quart) -> None:
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:
         status = error.code or 500
-        response = _problem(
-            status, CODES.get(status, "error"), error.name, error.description or error.name
-        )
+        code, _ = errors.OTHERS.get(status, (errors.OTHER, ""))
+        response = _problem(status, code, error.name, error.description or error.name)
         for name, value in error.get_headers():
             if name.lower() in ("allow", "retry-after"):
                 response.headers[name] = value
@@ -274,7 +266,8 @@ def _answer_errors(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def failed(error: Exception) -> Response:
         log.error("failed", path=request.path, exc_info=error)
-        return _problem(500, "internal_error", "Internal Server Error", "That is our fault.")
+        code, detail = errors.OTHERS[500]
+        return _problem(500, code, "Internal Server Error", detail)
 
 
 def problem(error: errors.ChatError) -> Response:

@@ -51,6 +51,12 @@ PASSWORD_PER_USER = limits.parse("10 per 5 minutes")  # by somebody who took a s
 RESERVED = re.compile(r"deleted-[0-9]+")  # what closed accounts are called
 
 
+def words(rate: Rate) -> str:
+    """Say how often: `10 per 5 minutes`."""
+    unit = rate.GRANULARITY.name
+    return f"{rate.amount} per {unit if rate.multiples == 1 else f'{rate.multiples} {unit}s'}"
+
+
 class Auth:
     """Who is who, for one process."""
 

@@ -28,6 +28,7 @@ class Config:
     port: int = 8000
     redis_url: str = ""  # empty: none given
     database_url: str = ""  # never empty once read by `from_environment`
+    database_given: bool = False  # by DATABASE_URL; otherwise it lies in the data dir
     secret_key: str = ""  # empty: none given
     data_dir: Path = Path("var")
     web_concurrency: int = 1  # processes that share the socket; each knows how many they are
@@ -58,6 +59,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Config:
             f"sqlite:///{quote(str(data_dir / 'quartchat.db'))}",
             DATABASE_SCHEMES,
         ),
+        database_given="DATABASE_URL" in env,
         secret_key=env.get("SECRET_KEY", ""),
         data_dir=data_dir,
         web_concurrency=_integer(env, "WEB_CONCURRENCY", 1, 1, 256),

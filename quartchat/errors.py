@@ -26,7 +26,20 @@ the status number; one handler in `app` turns any of these into a problem docume
     └── Unavailable             503 unavailable
 """
 
+from collections.abc import Iterator
+from inspect import cleandoc
 from typing import ClassVar
+
+# What no use case raises: what the web framework refuses, by status, and our own faults.
+OTHERS = {
+    400: ("bad_request", "The request is malformed."),
+    404: ("not_found", "There is no such path."),
+    405: ("method_not_allowed", "The path has other methods; `Allow` names them."),
+    408: ("request_timeout", "The body did not come in time."),
+    413: ("payload_too_large", "The body is longer than 64 KiB."),
+    500: ("internal_error", "That is our fault."),
+}
+OTHER = "error"  # the code of every other status
 
 
 class ChatError(Exception):
@@ -157,3 +170,15 @@ class Unavailable(ChatError):
     """Redis or SQL is away, or the archive is too far behind; try again soon."""
 
     status, code, title = 503, "unavailable", "The service is not available for the moment."
+
+
+def codes() -> Iterator[tuple[int, str, str]]:
+    """Yield every code with its status and its meaning, by status; `OTHER` has none."""
+    meanings = {code: (status, meaning) for status, (code, meaning) in OTHERS.items()}
+    kinds = [ChatError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if kind is not ChatError:
+            meanings[kind.code] = kind.status, " ".join(cleandoc(kind.__doc__ or "").split())
+    for code, (status, meaning) in sorted(meanings.items(), key=lambda each: each[1][0]):
+        yield status, code, meaning

@@ -1,6 +1,7 @@
 """The OpenAPI document: quart-schema reads the routes; this adds errors, streams, security."""
 
-from typing import Any
+from inspect import cleandoc
+from typing import Any, NamedTuple
 
 import msgspec
 from quart import Quart
@@ -13,7 +14,7 @@ from quart_schema.openapi import (
 )
 from werkzeug.routing import BaseConverter
 
-from quartchat import __version__
+from quartchat import __version__, errors
 from quartchat.events import (
     MemberEvent,
     Message,
@@ -39,7 +40,23 @@ Give each send a `client_id`: sending it again is then safe, however
 late, and answers 200 with the first answer's body.
 """
 
-INFO = Info(title="quartchat", version=__version__, description=DESCRIPTION.strip())
+ERRORS = """
+## Errors
+
+429 and 503 come with `Retry-After`, in seconds.
+More codes may come; take one that you do not know as its status.
+A request that is not HTTP, or whose head is too long, gets 400 or 431 without a `code`.
+"""
+
+
+def _description() -> str:
+    rows = ["| status | code | meaning |", "| --- | --- | --- |"]
+    rows += [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in errors.codes()]
+    rows += [f"| other | `{errors.OTHER}` | HTTP refuses it; the status says why. |"]
+    return "\n".join([DESCRIPTION.strip(), ERRORS, *rows])
+
+
+INFO = Info(title="quartchat", version=__version__, description=_description())
 
 
 class FieldError(msgspec.Struct):
@@ -50,7 +67,7 @@ class FieldError(msgspec.Struct):
 
 
 class Problem(msgspec.Struct):
-    """RFC 9457; `code` is stable."""
+    """RFC 9457; `code` is stable, and the beginning of this document lists them all."""
 
     type: str
     title: str
@@ -134,32 +151,52 @@ class Heartbeat(msgspec.Struct):
     """Nothing happened; the connection is well."""
 
 
-# name: (type of data, whether it has an id, on which streams)
-EVENTS: dict[str, tuple[type, bool, str]] = {
-    "ready": (Ready, False, "room"),
-    "ready (all rooms)": (ReadyAll, False, "all"),
-    "message": (Message, True, "both"),
-    "message.update": (Message, True, "both"),
-    "message.delete": (Message, True, "both"),
-    "reaction.add": (ReactionEvent, True, "both"),
-    "reaction.remove": (ReactionEvent, True, "both"),
-    "member.join": (MemberEvent, True, "both"),
-    "member.leave": (MemberEvent, True, "both"),
-    "member.update": (MemberEvent, True, "both"),
-    "room.update": (RoomEvent, True, "both"),
-    "typing": (Typing, False, "both"),
-    "presence": (Presence, False, "both"),
-    "read": (Marker, False, "both"),
-    "missed": (Missed, False, "both"),
-    "user.update": (UserUpdate, False, "both"),
-    "heartbeat": (Heartbeat, False, "both"),
-    "reset": (Reset, False, "both"),
-    "invitation": (Invited, False, "all"),
-    "invitation.remove": (InvitationRemoved, False, "all"),
-    "room.added": (RoomAdded, False, "all"),
-    "room.removed": (RoomRemoved, False, "both"),
-    "session.revoked": (SessionRevoked, False, "both"),
-}
+class StreamEvent(NamedTuple):
+    """An event of the streams; where `when` is empty, its data's description says it."""
+
+    name: str
+    data: type
+    has_id: bool
+    streams: str  # room, all, both
+    when: str = ""
+
+    @property
+    def description(self) -> str:
+        """When it comes, in a line."""
+        return self.when or " ".join((self.data.__doc__ or "").split())
+
+
+EVENTS = (
+    StreamEvent("ready", Ready, False, "room"),
+    StreamEvent("ready", ReadyAll, False, "all"),
+    StreamEvent("message", Message, True, "both", "Somebody sent a message."),
+    StreamEvent(
+        "message.update", Message, True, "both", "A message was edited; here it is as it stands."
+    ),
+    StreamEvent(
+        "message.delete", Message, True, "both", "A message was deleted; its text is empty now."
+    ),
+    StreamEvent(
+        "reaction.add", ReactionEvent, True, "both", "Somebody put an emoji under a message."
+    ),
+    StreamEvent("reaction.remove", ReactionEvent, True, "both", "Somebody took an emoji back."),
+    StreamEvent("member.join", MemberEvent, True, "both", "Somebody came into the room."),
+    StreamEvent("member.leave", MemberEvent, True, "both", "Somebody left, or was removed."),
+    StreamEvent("member.update", MemberEvent, True, "both", "Somebody has another role."),
+    StreamEvent("room.update", RoomEvent, True, "both", "The room's settings were changed."),
+    StreamEvent("typing", Typing, False, "both"),
+    StreamEvent("presence", Presence, False, "both"),
+    StreamEvent("read", Marker, False, "both"),
+    StreamEvent("missed", Missed, False, "both"),
+    StreamEvent("user.update", UserUpdate, False, "both"),
+    StreamEvent("heartbeat", Heartbeat, False, "both"),
+    StreamEvent("reset", Reset, False, "both"),
+    StreamEvent("invitation", Invited, False, "all"),
+    StreamEvent("invitation.remove", InvitationRemoved, False, "all"),
+    StreamEvent("room.added", RoomAdded, False, "all"),
+    StreamEvent("room.removed", RoomRemoved, False, "both"),
+    StreamEvent("session.revoked", SessionRevoked, False, "both"),
+)
 
 SECURITY: dict[str, SecuritySchemeBase | dict[str, Any]] = {
     "token": HttpSecurityScheme(scheme="bearer"),
@@ -194,6 +231,12 @@ NO_CONTENT = {
 }
 PROBLEM = {
     "description": "An error; `code` says which.",
+    "headers": {
+        "Retry-After": {
+            "description": "With 429 and 503: seconds to wait.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 SELF: dict[str, Any] = {
@@ -217,7 +260,7 @@ class Provider(OpenAPIProvider):
     def __init__(self, app: Quart, extension: QuartSchema) -> None:
         super().__init__(app, extension)
         self._document: dict[str, Any] | None = None
-        self._models: set[type] = {Problem, *(model for model, _, _ in EVENTS.values())}
+        self._models: set[type] = {Problem, *(event.data for event in EVENTS)}
 
     def schema(self) -> dict[str, Any]:
         """Return the document; it does not change while the process lives."""
@@ -235,10 +278,19 @@ class Provider(OpenAPIProvider):
     def build_querystring_parameters(
         self, model: type
     ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Describe a query's fields; all are optional."""
+        """Describe a query's fields."""
         _, components = msgspec.json.schema_components([model])
-        properties = components[model.__name__]["properties"]
-        return [{"name": n, "in": "query", "schema": s} for n, s in properties.items()], {}
+        described = components[model.__name__]
+        return [
+            {
+                "name": name,
+                "in": "query",
+                "required": name in described["required"],
+                "description": schema.pop("description"),
+                "schema": schema,
+            }
+            for name, schema in described["properties"].items()
+        ], {}
 
     def build_request_body(self, model: type, _: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Refer to the model; quart-schema would drop the models inside it."""
@@ -247,7 +299,7 @@ class Provider(OpenAPIProvider):
     def build_response_object(self, model: type, _: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Refer to the model; quart-schema would drop the models inside it."""
         content = {"application/json": self._refer(model)}
-        return {"description": (model.__doc__ or "").strip(), "content": content}, {}
+        return {"description": cleandoc(model.__doc__ or ""), "content": content}, {}
 
     def _refer(self, model: type) -> dict[str, Any]:
         self._models.add(model)
@@ -262,7 +314,7 @@ class Provider(OpenAPIProvider):
                 }
                 if path in STREAMS:
                     operation["parameters"].append(LAST_EVENT_ID)
-                    responses["200"] = _stream(STREAMS[path])
+                    _add_events(operation, STREAMS[path])
                 if (path, method) in NO_CONTENT:
                     responses["204"] = {"description": "Done."}
                 if not responses:
@@ -274,6 +326,8 @@ class Provider(OpenAPIProvider):
             sorted(self._models, key=lambda model: model.__name__),
             ref_template="#/components/schemas/{name}",
         )
+        for schema in components.values():  # msgspec leaves the indent of docstrings
+            schema["description"] = cleandoc(schema["description"])
         document["components"]["schemas"] = components
         return document
 
@@ -282,18 +336,31 @@ def _reference(model: type) -> str:
     return f"#/components/schemas/{model.__name__}"
 
 
-def _stream(kind: str) -> dict[str, Any]:
-    """Describe a stream: each event by name, with its data and whether it has an id."""
-    mine = {
-        name.partition(" ")[0]: {
-            "data": {"$ref": _reference(model)},
-            "id": has_id,
-            "description": (model.__doc__ or "").strip(),
+def _add_events(operation: dict[str, Any], kind: str) -> None:
+    """Describe a stream's events: for programs in `x-events`, for people in a table."""
+    mine = [event for event in EVENTS if event.streams in (kind, "both")]
+    operation["description"] = f"{operation['description'].strip()}\n\n{_table(mine)}"
+    described = {
+        event.name: {
+            "data": {"$ref": _reference(event.data)},
+            "id": event.has_id,
+            "description": event.description,
         }
-        for name, (model, has_id, streams) in EVENTS.items()
-        if streams in (kind, "both")
+        for event in mine
     }
-    return {
+    operation["responses"]["200"] = {
         "description": "Server-Sent Events, described one by one in `x-events`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": mine}},
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": described}},
     }
+
+
+def _table(events: list[StreamEvent]) -> str:
+    """Write events as a table in Markdown: viewers do not show `x-events`."""
+    rows = ["| event | when | data | id |", "| --- | --- | --- | --- |"]
+    for event in events:
+        fields = ", ".join(field.encode_name for field in msgspec.structs.fields(event.data))
+        rows.append(
+            f"| `{event.name}` | {event.description} | `{event.data.__name__}`: "
+            f"{fields or 'nothing'} | {'yes' if event.has_id else 'no'} |"
+        )
+    return "\n".join(rows)

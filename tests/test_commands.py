@@ -254,6 +254,22 @@ def test_migrate_may_run_twice_and_by_two_at_once(database: str) -> None:
     assert migrate(0).returncode == 0
 
 
+def test_a_database_that_nobody_named_is_used_with_a_warning(tmp_path: Path) -> None:
+    ended = run("migrate", QUARTCHAT_DATA_DIR=str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "quartchat.db").exists()
+    [warning] = [line for line in ended.stderr.splitlines() if "level=warning" in line]
+    assert "DATABASE_URL is not set" in warning
+    assert str(tmp_path) in warning
+    named = run("migrate", DATABASE_URL=f"sqlite:///{tmp_path}/named.db")
+    assert "warning" not in named.stderr
+
+
+def test_what_up_starts_does_not_warn_of_its_own_database(up: Up) -> None:
+    up.client().http.close()
+    assert "DATABASE_URL" not in up.output()
+
+
 def test_a_database_that_is_away_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ended = run("migrate", DATABASE_URL="postgres://chat:hunter2@127.0.0.1:1/chat")

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis.core.result import Ok
 
+from quartchat import auth, errors
+
 JSON = {"Content-Type": "application/json"}
 BODY_BYTES = 64 << 10
 HANG_S = 5.0  # no answer within this is a hang
@@ -763,6 +765,105 @@ def test_every_reference_in_the_document_resolves(server: Server) -> None:
         for key in reference.removeprefix("#/").split("/"):
             place = place[key]
         assert place
+
+
+def descriptions(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("description"), str):
+            yield value["description"]
+        for inner in value.values():
+            yield from descriptions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from descriptions(inner)
+
+
+def test_no_description_is_a_code_block_by_its_indent(server: Server) -> None:
+    found = list(descriptions(document(server)))
+    assert len(found) > 50
+    assert [text for text in found if re.search("^    ", text, re.MULTILINE)] == []
+
+
+def test_the_streams_tell_of_each_event_in_their_descriptions_as_viewers_show_them(
+    server: Server,
+) -> None:
+    paths = document(server)["paths"]
+    for path in ("/api/chat/rooms/{room}/events", "/api/chat/events"):
+        operation = paths[path]["get"]
+        text = operation["description"]
+        [content] = operation["responses"]["200"]["content"].values()
+        rows = re.findall(r"^\| `(.+)` \| (.+) \| `(\w+)`: .+ \| (yes|no) \|$", text, re.MULTILINE)
+        assert sorted(rows) == [
+            (
+                name,
+                event["description"],
+                event["data"]["$ref"].rpartition("/")[2],
+                "yes" if event["id"] else "no",
+            )
+            for name, event in sorted(content["x-events"].items())
+        ]
+
+
+def test_the_document_lists_every_code_with_its_status(server: Server) -> None:
+    text = document(server)["info"]["description"]
+    listed = {
+        (int(status), code)
+        for status, code in re.findall(r"^\| (\d+) \| `(\w+)` \| \S", text, re.MULTILINE)
+    }
+    kinds = [errors.ChatError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert listed >= {(kind.status, kind.code) for kind in kinds[1:]}
+    ann = server.user("ann")
+    for answer in (
+        ann.get("/api/nope"),
+        ann.http.put("/docs"),
+        ann.http.post(ROOMS, content=b"x" * (BODY_BYTES + 1), headers=JSON),
+        ann.http.post(ROOMS, content=b"{", headers=JSON),
+        ann.http.post(ROOMS, content=b"{}"),
+        server.client().get("/api/me"),
+    ):
+        assert problem(answer) in listed
+    assert "Retry-After" in text
+
+
+def test_each_query_parameter_says_what_it_is_for(server: Server) -> None:
+    found = {
+        (path, parameter["name"]): parameter
+        for path, methods in document(server)["paths"].items()
+        for operation in methods.values()
+        for parameter in operation["parameters"]
+        if parameter["in"] == "query"
+    }
+    assert len(found) > 10
+    assert all(len(parameter["description"]) > 10 for parameter in found.values())
+    assert {place for place, parameter in found.items() if parameter["required"]} == {
+        ("/api/search", "q"),
+        ("/api/users", "q"),
+    }
+
+
+def test_the_document_and_the_bounds_say_how_often_one_may_try(server: Server) -> None:
+    bounds = (harness.ROOT / "docs" / "bounds.md").read_text()
+    paths = document(server)["paths"]
+    said = [
+        (path, found[1])
+        for path, methods in paths.items()
+        for operation in methods.values()
+        for line in operation.get("description", "").splitlines()
+        if (found := re.fullmatch(r"At most (.+ per .+)\.", line))
+    ]
+    assert len(said) > 12
+    for path, words in said:
+        assert f"| {words}" in bounds, path
+    rates = dict(said)
+    assert words_of(auth.LOGIN_PER_NAME, auth.LOGIN_PER_ADDRESS) in rates["/api/login"]
+    assert words_of(auth.REGISTER_PER_NAME, auth.REGISTER_PER_ADDRESS) in rates["/api/register"]
+    assert auth.words(auth.PASSWORD_PER_USER) in rates["/api/me/password"]
+
+
+def words_of(name: auth.Rate, address: auth.Rate) -> str:
+    return f"{auth.words(name)} for one username, and {auth.words(address)} from one address"
 
 
 def test_the_document_says_what_a_message_must_have(server: Server) -> None:

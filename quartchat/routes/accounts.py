@@ -8,7 +8,14 @@ from quart import Blueprint, Response, request
 from quart_schema import document_response, tag
 
 from quartchat import devices, errors
-from quartchat.auth import PASSWORD_BYTES
+from quartchat.auth import (
+    LOGIN_PER_ADDRESS,
+    LOGIN_PER_NAME,
+    PASSWORD_BYTES,
+    REGISTER_PER_ADDRESS,
+    REGISTER_PER_NAME,
+    words,
+)
 from quartchat.cookies import COOKIE_S
 from quartchat.events import User
 from quartchat.routes import http
@@ -71,6 +78,10 @@ class Tokens(msgspec.Struct):
 
 @blueprint.post("/register")
 @tag(["Accounts"])
+@http.noted(
+    f"At most {words(REGISTER_PER_NAME)} for one username,"
+    f" and {words(REGISTER_PER_ADDRESS)} from one address."
+)
 @http.body(Registration)
 @document_response(UserAnswer, 201)
 async def register(data: Registration) -> Response:
@@ -87,6 +98,10 @@ async def register(data: Registration) -> Response:
 
 @blueprint.post("/login")
 @tag(["Accounts"])
+@http.noted(
+    f"At most {words(LOGIN_PER_NAME)} for one username,"
+    f" and {words(LOGIN_PER_ADDRESS)} from one address, whether or not they succeed."
+)
 @http.body(Credentials)
 @document_response(UserAnswer)
 async def login(data: Credentials) -> Response:

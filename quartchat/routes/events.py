@@ -18,7 +18,10 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/chat")
 class EventsQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Where to begin, if there is no `Last-Event-ID` header: after this event."""
 
-    last_event_id: Annotated[str, msgspec.Meta(max_length=32_000)] | None = None
+    last_event_id: Annotated[
+        Annotated[str, msgspec.Meta(max_length=32_000)] | None,
+        msgspec.Meta(description="Resume after this event, where no header can be set."),
+    ] = None
 
 
 class EventStream(Response):
@@ -34,7 +37,13 @@ class EventStream(Response):
 @tag(["Events"])
 @http.query(EventsQuery)
 async def room_events(room: RoomId, args: EventsQuery) -> Response:
-    """Stream a room's events; members only. `id` is the event's number."""
+    """Stream a room's events; members only.
+
+    Server-Sent Events: each has a name, and one JSON object as its data. An `id` is the event's
+    number in the room; those without one have no history, and no cursor moves by them.
+
+    At most 20 streams at a time for one user, where the server's settings say nothing else.
+    """
     services, session = http.services(), http.caller()
     allowed = partial(services.chat.seat, session.user, room)
     if request.method == "HEAD":
@@ -51,7 +60,13 @@ async def room_events(room: RoomId, args: EventsQuery) -> Response:
 @tag(["Events"])
 @http.query(EventsQuery)
 async def all_events(args: EventsQuery) -> Response:
-    """Stream the events of all of the caller's rooms. `id` is an opaque cursor."""
+    """Stream the events of all of the caller's rooms.
+
+    Server-Sent Events: each has a name, and one JSON object as its data. An `id` is an opaque
+    cursor; events without one have no history, and no cursor moves by them.
+
+    At most 20 streams at a time for one user, where the server's settings say nothing else.
+    """
     services, session = http.services(), http.caller()
     if request.method == "HEAD":
         return Response(None, 200, sse.HEADERS)

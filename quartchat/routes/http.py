@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
+from inspect import cleandoc
 from typing import Annotated, Any, TypeVar, cast
 
 import limits
@@ -14,7 +15,7 @@ from quart_schema import document_querystring, document_request
 from werkzeug.http import parse_date
 from werkzeug.routing import BaseConverter
 
-from quartchat import errors
+from quartchat import auth, errors
 from quartchat.auth import Auth
 from quartchat.awareness import Awareness
 from quartchat.chat import Chat
@@ -42,7 +43,7 @@ MAX_ID = 10**15 - 1  # below 2**53, so that JavaScript keeps it exact
 Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*(?![\s\S])")]
 Line = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*(?![\s\S])")]
 Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="How many at most.")]
 
 # Spaces and separators, and what takes no room, such as U+200B.
 _UNSEEN = {"Zs", "Zl", "Zp", "Cc", "Cf"}
@@ -178,7 +179,17 @@ def limited(rate: str, kind: str) -> Callable[[Route], Route]:
             await services().auth.limit(parsed, kind, str(caller().user.id))
             return await route(*args, **kwargs)
 
-        return cast("Route", counted)
+        return noted(f"At most {auth.words(parsed)} for one user.")(cast("Route", counted))
+
+    return decorate
+
+
+def noted(text: str) -> Callable[[Route], Route]:
+    """Add a paragraph to what the API's documentation says of a route."""
+
+    def decorate(route: Route) -> Route:
+        route.__doc__ = f"{cleandoc(route.__doc__ or '')}\n\n{text}"
+        return route
 
     return decorate
 

@@ -13,6 +13,9 @@ from quartchat.routes import http
 blueprint = Blueprint("messages", __name__, url_prefix="/api/chat/rooms/<number:room>/messages")
 
 
+ONE_OF_THREE = "give at most one of `before`, `after` and `around`."
+
+
 class Post(msgspec.Struct, forbid_unknown_fields=True):
     """A message in Markdown. Give a `client_id` and the send may be repeated; a UUIDv7 is best."""
 
@@ -31,9 +34,15 @@ class Edit(msgspec.Struct, forbid_unknown_fields=True):
 class MessagesQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which messages: around, after or before an id; with none of them the newest."""
 
-    before: http.Id | None = None
-    after: http.Id | None = None
-    around: http.Id | None = None
+    before: Annotated[
+        http.Id | None, msgspec.Meta(description=f"Older than this message; {ONE_OF_THREE}")
+    ] = None
+    after: Annotated[
+        http.Id | None, msgspec.Meta(description=f"Newer than this message; {ONE_OF_THREE}")
+    ] = None
+    around: Annotated[
+        http.Id | None, msgspec.Meta(description=f"This message in their midst; {ONE_OF_THREE}")
+    ] = None
     limit: http.Limit = 50
 
 

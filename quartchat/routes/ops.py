@@ -5,8 +5,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import flask_swagger_ui
 import prometheus_client
-import swagger_ui_bundle
 from prometheus_client import multiprocess
 from quart import Blueprint, Response, render_template, send_from_directory
 from quart_schema import hide, tag
@@ -19,7 +19,7 @@ blueprint = Blueprint("ops", __name__)
 
 CHECK_S = 2.0  # a readiness check that takes longer has failed
 
-_swagger = next(Path(swagger_ui_bundle.__file__).parent.glob("vendor/swagger-ui-*"))
+_swagger = Path(flask_swagger_ui.__file__).parent / "dist"
 
 
 @blueprint.get("/healthz/live")

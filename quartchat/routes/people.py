@@ -7,12 +7,15 @@ import quart_auth
 from quart import Blueprint, Response
 from quart_schema import document_response, tag
 
+from quartchat.auth import PASSWORD_PER_USER, words
 from quartchat.events import User, UserId
 from quartchat.routes import http
 from quartchat.routes.accounts import UserAnswer, password
 from quartchat.store.accounts import SessionRow
 
 blueprint = Blueprint("people", __name__, url_prefix="/api")
+
+GUESSES = f"At most {words(PASSWORD_PER_USER)} for one user."
 
 
 class Profile(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,7 +58,9 @@ class Sessions(msgspec.Struct):
 class UsersQuery(msgspec.Struct, forbid_unknown_fields=True):
     """How a username or a display name begins: 2 characters at least, or all of a short name."""
 
-    q: Annotated[http.Text, msgspec.Meta(min_length=1, max_length=64)]
+    q: Annotated[
+        http.Text, msgspec.Meta(min_length=1, max_length=64, description="How the name begins.")
+    ]
     limit: http.Limit = 20
 
 
@@ -84,6 +89,7 @@ async def rename(data: Profile) -> Response:
 
 @blueprint.put("/me/password")
 @tag(["Accounts"])
+@http.noted(GUESSES)
 @http.body(NewPassword)
 async def set_password(data: NewPassword) -> Response:
     """Change the caller's password. Every other session ends, everywhere, at once; tokens stay."""
@@ -94,6 +100,7 @@ async def set_password(data: NewPassword) -> Response:
 
 @blueprint.delete("/me")
 @tag(["Accounts"])
+@http.noted(GUESSES)
 @http.body(Password)
 async def close(data: Password) -> Response:
     """Delete the caller's account, for ever. Its messages stay, without its name.

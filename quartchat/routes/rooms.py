@@ -26,10 +26,12 @@ class NewRoom(msgspec.Struct, forbid_unknown_fields=True):
 class RoomsQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which rooms: `joined` only the caller's, `q` part of a name, `after` the last `next`."""
 
-    joined: bool = False
-    q: Annotated[http.Text, msgspec.Meta(max_length=64)] = ""
+    joined: Annotated[bool, msgspec.Meta(description="Only those that the caller is in.")] = False
+    q: Annotated[http.Text, msgspec.Meta(max_length=64, description="A part of the name.")] = ""
     limit: http.Limit = 50
-    after: str | None = None
+    after: Annotated[
+        str | None, msgspec.Meta(description="The `next` of the page before; none: the first.")
+    ] = None
 
 
 class Rooms(msgspec.Struct):
@@ -44,7 +46,7 @@ class MembersQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which members: those after the last `next`."""
 
     limit: http.Limit = 50
-    after: http.Id = 0
+    after: Annotated[http.Id, msgspec.Meta(description="The `next` of the page before.")] = 0
 
 
 class Membership(msgspec.Struct):

@@ -8,8 +8,10 @@ from quart import Blueprint, Response
 from quart_schema import document_response, tag
 
 from quartchat import errors
+from quartchat.auth import words
 from quartchat.events import Message, RoomId
 from quartchat.routes import http
+from quartchat.search import PER_USER
 
 blueprint = Blueprint("search", __name__, url_prefix="/api/search")
 
@@ -20,11 +22,19 @@ _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 class SearchQuery(msgspec.Struct, forbid_unknown_fields=True):
     """What is looked for: `q`; `room` and `author` narrow it, `before` is the last `next`."""
 
-    q: Annotated[http.Text, msgspec.Meta(min_length=1, max_length=200)]
-    room: http.Id | None = None
-    author: Annotated[http.Text, msgspec.Meta(max_length=256)] | None = None
-    before: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
+    q: Annotated[
+        http.Text,
+        msgspec.Meta(min_length=1, max_length=200, description='Words, and "phrases in quotes".'),
+    ]
+    room: Annotated[http.Id | None, msgspec.Meta(description="In this room alone.")] = None
+    author: Annotated[
+        Annotated[http.Text, msgspec.Meta(max_length=256)] | None,
+        msgspec.Meta(description="By the user of this username alone."),
+    ] = None
+    before: Annotated[
+        str | None, msgspec.Meta(description="The `next` of the page before; none: the newest.")
+    ] = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=50, description="How many at most.")] = 20
 
 
 class SearchResult(msgspec.Struct):
@@ -44,6 +54,7 @@ class SearchResults(msgspec.Struct):
 
 @blueprint.get("")
 @tag(["Messages"])
+@http.noted(f"At most {words(PER_USER)} for one user.")
 @http.query(SearchQuery)
 @document_response(SearchResults)
 async def find(args: SearchQuery) -> Response:
