@@ -136,19 +136,26 @@ class Chat {
   }
 
   #showStatus(connected = this.#connected) {
-    if (connected && !this.#connected) this.#session.outbox.wake();
+    const back = connected && !this.#connected;
     this.#connected = connected;
     const state = !navigator.onLine ? "Offline" : connected ? "Connected" : "Reconnecting";
     const status = find("status");
     if (status.textContent !== state) status.textContent = state;
     status.dataset.state = state;
     this.#conversation.offline = state === "Offline";
+    if (back) this.#retry();
   }
 
   #online() {
     this.#showStatus();
     this.#tabs.revive({ force: true });
-    this.#session.outbox.wake();
+    this.#retry();
+  }
+
+  /** The server can be reached again: nothing waits any longer for its next try. */
+  #retry() {
+    this.#session.wake();
+    this.#door.wake();
   }
 
   #wake() {
