@@ -689,6 +689,29 @@ def test_a_phone_shows_the_rooms_or_one_room_and_a_way_back(
     expect(field(page)).to_be_visible()
 
 
+def test_on_a_phone_the_way_back_says_what_waits_in_other_rooms(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room, other = shared_room(ann, bob), shared_room(ann, bob)
+    page = open_page(address(room), ann, viewport=PHONE)
+    status(page)
+    back = page.get_by_role("link", name="Back to rooms")
+    expect(back.locator(".badge")).to_be_hidden()
+    bob.say(other, "to nobody")
+    expect(back).to_have_accessible_name("Back to rooms, 1 unread")
+    expect(back.locator(".badge")).to_have_attribute("data-count", "")
+    for _ in range(2):
+        bob.say(other, f"look, @{ann.name}")
+    expect(back).to_have_accessible_name("Back to rooms, 2 mentions, 3 unread")
+    direct = bob.post("/api/chat/direct", {"user_id": ann.me["id"]}).json()
+    bob.say(direct, "are you there?")
+    expect(back).to_have_accessible_name("Back to rooms, 2 mentions, 1 direct message, 4 unread")
+    expect(back.locator(".badge")).to_have_attribute("data-count", "3")
+    bob.say(room, f"and here, @{ann.name}")
+    expect(articles(page, "and here")).to_be_visible()
+    expect(back.locator(".badge")).to_have_attribute("data-count", "3")
+
+
 ASKED = """() => performance.getEntriesByType("resource")
   .filter(({ name }) => new URL(name).pathname.match(/^.api.(me|chat.rooms)$/))
   .map(({ name, initiatorType }) => [new URL(name).pathname, initiatorType])"""

@@ -1,6 +1,7 @@
 // The chat page: wires the session to the stream on one side and to the elements on the other.
 
 import * as api from "./api.js";
+import { showBack } from "./back.js";
 import { persist, sleep } from "./backoff.js";
 import { Conversation } from "./conversation.js";
 import { Door } from "./door.js";
@@ -286,6 +287,7 @@ class Chat {
     const { rooms, open } = this.#session;
     const room = rooms.get(open);
     showBadge(rooms, room && called(room));
+    showBack(rooms.elsewhere(open));
   }
 
   #cannotStart(problem) {
