@@ -263,6 +263,7 @@ def test_a_member_who_is_removed_sees_it_at_once(
     dialog(here, "Bob Stone").get_by_role("button", name="Remove from room").click()
     dialog(here, "Remove Bob Stone?").get_by_role("button", name="Remove").click()
     expect(there.get_by_role("heading", name="You are no longer in")).to_be_visible()
+    expect(there.get_by_text("were removed from it")).to_be_visible()
     expect(members.get_by_role("button", name="Bob Stone")).to_have_count(0)
     expect(rooms(there).get_by_role("link")).to_have_count(0)
 

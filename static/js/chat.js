@@ -228,7 +228,7 @@ class Chat {
   #removed(room) {
     if (room.id !== this.#session.open) return;
     this.#session.enter(null);
-    this.#place.say(`You are no longer in ${called(room)}`, "You have left it, or it is gone.");
+    this.#place.say(`You are no longer in ${called(room)}`, "You left it elsewhere, were removed from it, or it was deleted.");
   }
 
   /** Show a message in its place, however old. */
