@@ -213,6 +213,29 @@ def test_a_join_link_opens_a_private_room_also_to_who_must_sign_in_until_it_is_t
     expect(there.get_by_role("heading", name="This link opens nothing")).to_be_visible()
 
 
+def test_inviting_from_beginning_to_end_logs_no_error_in_the_console(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = ann.room("secret", visibility="private")
+    here, there = open_page(address(room), ann), open_page("/", bob)
+    errors: list[str] = []
+    for page in (here, there):
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    details(here).get_by_role("button", name="Invite people").click()
+    box = dialog(here, "Invite people")
+    box.get_by_label("Find people").fill(bob.name)
+    box.get_by_role("list", name="People").get_by_role("button", name="Bob Stone").click()
+    expect(box.get_by_text("Bob Stone is invited.")).to_be_visible()
+    for press in ("Make a link", "Replace it", "Turn it off"):
+        box.get_by_role("button", name=press).click()
+    expect(box.get_by_text("The link is dead.")).to_be_visible()
+    box.get_by_role("button", name="Close").click()
+    there.get_by_role("button", name=f"Accept invitation to {room['name']}").click()
+    say(there, "here I am")
+    expect(articles(here, "here I am")).to_be_visible()
+    assert errors == []
+
+
 # Members
 
 
