@@ -81,12 +81,12 @@ MODULES = (
 )  # fmt: skip
 ONE_BY_ONE = ("1.0", "1.1")  # versions of HTTP whose connections carry one request at a time
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
-CODES = {
-    400: "bad_request",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    413: "payload_too_large",
+REFUSALS = {  # by status: code, and a sentence in place of the framework's
+    400: ("bad_request", "The request cannot be understood."),
+    404: (errors.NotFound.code, errors.NotFound.title),
+    405: ("method_not_allowed", "This path does not take this method."),
+    408: ("request_timeout", "The body took too long to come."),
+    413: ("payload_too_large", f"A body may have {BODY_BYTES >> 10} KiB."),
 }
 
 log = structlog.get_logger()
@@ -242,14 +242,17 @@ def _answer_errors(app: Quart) -> None:
 
     @app.errorhandler(errors.ChatError)
     async def refused(error: errors.ChatError) -> Response:
+        if isinstance(error, errors.NotFound) and _by_hand():
+            return await static.nothing()
         return problem(error)
 
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:
         status = error.code or 500
-        response = _problem(
-            status, CODES.get(status, "error"), error.name, error.description or error.name
-        )
+        if status == errors.NotFound.status and _by_hand():
+            return await static.nothing()
+        code, title = REFUSALS.get(status, ("error", error.name))
+        response = _problem(status, code, title, title)
         for name, value in error.get_headers():
             if name.lower() in ("allow", "retry-after"):
                 response.headers[name] = value
@@ -266,6 +269,13 @@ def _answer_errors(app: Quart) -> None:
     async def failed(error: Exception) -> Response:
         log.error("failed", path=request.path, exc_info=error)
         return _problem(500, "internal_error", "Internal Server Error", "That is our fault.")
+
+
+def _by_hand() -> bool:
+    """Whether somebody's browser goes to an address that is not the API's."""
+    asked = http.current_request()
+    in_api = f"{asked.path}/".startswith("/api/")
+    return not in_api and "text/html" in asked.accept_mimetypes.values()
 
 
 def problem(error: errors.ChatError) -> Response:
