@@ -655,6 +655,37 @@ def test_a_search_begins_from_the_switcher_and_what_is_not_there_is_said(
     expect(page.get_by_role("button", name="Search messages")).to_be_focused()
 
 
+def test_a_search_follows_to_another_room_unless_words_are_looked_for(
+    open_page: Open, ann: harness.Client
+) -> None:
+    room, other = ann.room("here"), ann.room("other")
+    ann.say(room, "a heron")
+    page = open_page(address(room), ann)
+    status(page)
+    page.get_by_role("button", name="Search messages").click()
+    panel = page.get_by_role("complementary", name="Search messages")
+    within = panel.get_by_label("Room")
+    expect(within).to_have_value(str(room["id"]))
+    rooms(page).get_by_role("link", name=other["name"]).click()
+    expect(within).to_have_value(str(other["id"]))
+    panel.get_by_role("button", name="Close").click()
+    rooms(page).get_by_role("link", name=room["name"]).click()
+    page.get_by_role("button", name="Search messages").click()
+    expect(within).to_have_value(str(room["id"]))
+
+    panel.get_by_label("Words").fill("heron")
+    found = panel.get_by_role("list", name="Search messages").get_by_role("listitem")
+    expect(found).to_have_count(1)
+    rooms(page).get_by_role("link", name=other["name"]).click()
+    expect(page.get_by_role("heading", name=other["name"])).to_be_visible()
+    expect(within).to_have_value(str(room["id"]))
+    within.select_option("All rooms")
+    panel.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Search messages").click()
+    expect(within).to_have_value("")
+    expect(found).to_have_count(1)
+
+
 # Away
 
 
