@@ -244,13 +244,17 @@ def _answer_errors(app: Quart) -> None:
 
     @app.errorhandler(errors.ChatError)
     async def refused(error: errors.ChatError) -> Response:
+        if isinstance(error, errors.NotFound) and _by_hand():
+            return await static.nothing()
         return problem(error)
 
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:
         status = error.code or 500
-        code, _ = errors.OTHERS.get(status, (errors.OTHER, ""))
-        response = _problem(status, code, error.name, error.description or error.name)
+        if status == errors.NotFound.status and _by_hand():
+            return await static.nothing()
+        code, detail = errors.OTHERS.get(status, (errors.OTHER, error.description or error.name))
+        response = _problem(status, code, error.name, detail)
         for name, value in error.get_headers():
             if name.lower() in ("allow", "retry-after"):
                 response.headers[name] = value
@@ -268,6 +272,13 @@ def _answer_errors(app: Quart) -> None:
         log.error("failed", path=request.path, exc_info=error)
         code, detail = errors.OTHERS[500]
         return _problem(500, code, "Internal Server Error", detail)
+
+
+def _by_hand() -> bool:
+    """Whether somebody's browser goes to an address that is not the API's."""
+    asked = http.current_request()
+    in_api = f"{asked.path}/".startswith("/api/")
+    return not in_api and "text/html" in asked.accept_mimetypes.values()
 
 
 def problem(error: errors.ChatError) -> Response:

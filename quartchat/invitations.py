@@ -46,8 +46,8 @@ class Invitations:
         owed = await store.run(invitations.withdraw, user.id, invitation_id)
         await chores.pay(self._streams, *owed)
 
-    async def link(self, user: User, room_id: RoomId) -> str:
-        """Return a room's link. Raises NotFound, NotAMember, Forbidden."""
+    async def link(self, user: User, room_id: RoomId) -> str | None:
+        """Return a room's link, if it has one. Raises NotFound, NotAMember, Forbidden."""
         return await store.run(invitations.link, user.id, room_id)
 
     async def set_link(self, user: User, room_id: RoomId) -> str:

@@ -198,6 +198,34 @@ def test_what_is_not_there_is_404(server: Server) -> None:
             assert problem(who.get(path)) == (404, "not_found"), path
 
 
+def test_a_browser_that_goes_to_a_wrong_address_gets_a_page_and_a_program_the_problem(
+    server: Server,
+) -> None:
+    nobody = server.client()
+    navigation = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for path in ("/nothing", "/room/2", "/rooms/x", "/static/nope.js", "/apis"):
+        answer = nobody.http.get(path, headers=navigation)
+        assert answer.status_code == 404, path
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["vary"] == "Accept"
+        assert "There is nothing here" in answer.text
+        assert 'href="/"' in answer.text
+        assert problem(nobody.http.get(path, headers={"Accept": "*/*"})) == (404, "not_found")
+    for path in ("/api", "/api/nothing", "/api/chat/rooms/x"):
+        assert problem(nobody.http.get(path, headers=navigation)) == (404, "not_found"), path
+
+
+def test_what_a_problem_says_is_ours_and_not_the_frameworks(server: Server) -> None:
+    nobody = server.client()
+    for answer, words in (
+        (nobody.get("/nope"), "There is no such path."),
+        (send(nobody, "PUT", "/api/me"), "The path has other methods"),
+        (nobody.http.post("/api/login", content=b"x" * (BODY_BYTES + 1), headers=JSON), "64 KiB"),
+    ):
+        assert words in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "number",
     [

@@ -115,6 +115,22 @@ def say(page: Page, text: str) -> None:
     field(page).press("Enter")
 
 
+def paste(page: Page, text: str) -> None:
+    """Put a text into the field as people do, in place of what is there."""
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    field(page).press("ControlOrMeta+a")
+    field(page).press("ControlOrMeta+v")
+    expect(field(page)).to_have_value(text)
+
+
+def from_end(page: Page) -> float:
+    """How far above its end the log is scrolled to, in px."""
+    distance: float = page.get_by_role("log", name="Messages").evaluate(
+        "log => log.scrollHeight - log.clientHeight - log.scrollTop"
+    )
+    return distance
+
+
 def leave_room(page: Page) -> None:
     if page.get_by_role("button", name="Leave room").is_hidden():
         page.get_by_role("button", name="Room details").click()
@@ -401,6 +417,53 @@ def test_a_message_that_comes_while_reading_the_past_is_offered_not_forced(
     expect(rooms(page).get_by_role("link", name="unread")).to_have_count(0)
 
 
+def test_the_end_of_the_log_stays_in_view_however_a_draft_below_grows_and_shrinks(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = shared_room(ann, bob)
+    for n in range(40):
+        ann.say(room, f"message {n}")
+    page = open_page(address(room), ann, permissions=["clipboard-read", "clipboard-write"])
+    to_latest = page.get_by_role("button", name="Jump to latest")
+    expect(articles(page, "message 39")).to_be_in_viewport()
+    for lines in (30, 31):
+        paste(page, "line\n" * lines)
+        expect(to_latest).to_be_hidden()
+        eventually(page, lambda: from_end(page) == 0)
+    field(page).press("ControlOrMeta+a")
+    field(page).press("Delete")
+    bob.say(room, "news")
+    expect(articles(page, "news")).to_be_in_viewport()
+    expect(to_latest).to_be_hidden()
+
+
+def test_a_log_that_grows_down_to_its_end_is_read_along_again(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = shared_room(ann, bob)
+    for n in range(40):
+        ann.say(room, f"message {n}")
+    page = open_page(address(room), ann)
+    log = page.get_by_role("log", name="Messages")
+    field(page).fill("line\n" * 30)
+    log.evaluate("log => { log.scrollTop = 0 }")
+    to_latest = page.get_by_role("button", name="Jump to latest")
+    expect(to_latest).to_be_visible()
+    tall = log.evaluate("log => log.clientHeight")
+    field(page).fill("")
+    eventually(page, lambda: log.evaluate("log => log.clientHeight") > tall)
+    grown = log.evaluate("log => log.clientHeight") - tall
+    field(page).fill("line\n" * 30)
+    eventually(page, lambda: log.evaluate("log => log.clientHeight") == tall)
+    log.evaluate("(log, px) => { log.scrollTop = log.scrollHeight - log.clientHeight - px }", grown)
+    page.wait_for_timeout(200)  # ms: the browser tells of the scroll
+    expect(to_latest).to_be_visible()
+    field(page).fill("")
+    expect(to_latest).to_be_hidden()
+    bob.say(room, "news")
+    expect(articles(page, "news")).to_be_in_viewport()
+
+
 def test_unread_messages_are_counted_in_the_rooms_name_until_they_are_seen(
     open_page: Open, ann: harness.Client, bob: harness.Client
 ) -> None:
@@ -624,6 +687,29 @@ def test_a_phone_shows_the_rooms_or_one_room_and_a_way_back(
     expect(page.get_by_role("log")).to_be_hidden()
     page.go_back()
     expect(field(page)).to_be_visible()
+
+
+def test_on_a_phone_the_way_back_says_what_waits_in_other_rooms(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room, other = shared_room(ann, bob), shared_room(ann, bob)
+    page = open_page(address(room), ann, viewport=PHONE)
+    status(page)
+    back = page.get_by_role("link", name="Back to rooms")
+    expect(back.locator(".badge")).to_be_hidden()
+    bob.say(other, "to nobody")
+    expect(back).to_have_accessible_name("Back to rooms, 1 unread")
+    expect(back.locator(".badge")).to_have_attribute("data-count", "")
+    for _ in range(2):
+        bob.say(other, f"look, @{ann.name}")
+    expect(back).to_have_accessible_name("Back to rooms, 2 mentions, 3 unread")
+    direct = bob.post("/api/chat/direct", {"user_id": ann.me["id"]}).json()
+    bob.say(direct, "are you there?")
+    expect(back).to_have_accessible_name("Back to rooms, 2 mentions, 1 direct message, 4 unread")
+    expect(back.locator(".badge")).to_have_attribute("data-count", "3")
+    bob.say(room, f"and here, @{ann.name}")
+    expect(articles(page, "and here")).to_be_visible()
+    expect(back.locator(".badge")).to_have_attribute("data-count", "3")
 
 
 ASKED = """() => performance.getEntriesByType("resource")

@@ -65,7 +65,7 @@ class Checker:
 
 def test_axe_finds_nothing_before_the_login(open_page: Open, axe: str, scheme: str) -> None:
     checker = Checker(axe)
-    for path in ("/login", "/register", "/static/offline.html"):
+    for path in ("/login", "/register", "/nothing", "/static/offline.html"):
         page = open_page(path, color_scheme=scheme)
         checker.check(page, f"{path.rpartition('/')[2]}-{scheme}")
     assert not checker.found, "\n".join(checker.found)

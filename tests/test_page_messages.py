@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import harness
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Position, Route, expect
 from test_page import (
     PHONE,
     Open,
@@ -445,6 +445,35 @@ def test_a_phone_shows_what_can_be_done_to_a_message_on_a_tap(
     say(page, "tapped")
     expect(articles(page).locator(".text")).to_have_text("tapped")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+LEFT: Position = {"x": 60, "y": 12}  # where no other message's buttons are
+BETWEEN = """article => {
+  // How far the buttons are above the text of their message, or below it, in px.
+  const box = selector => article.querySelector(selector).getBoundingClientRect();
+  const [text, buttons] = [box('.text'), box('.actions')];
+  return Math.max(text.top - buttons.bottom, buttons.top - text.bottom);
+}"""
+
+
+def test_on_a_phone_the_buttons_of_a_message_cover_nothing_of_its_text(
+    open_page: Open, ann: harness.Client, bob: harness.Client, room: Room
+) -> None:
+    for who in (bob, ann):
+        for number in range(12):
+            who.say(room, f"{number}: could you try that again, in another browser?")
+    page = open_page(address(room), ann, viewport=PHONE, has_touch=True, is_mobile=True)
+    last = articles(page).last
+    expect(last).to_be_in_viewport()
+    for article in (articles(page).nth(12), articles(page).nth(13), last):  # 12: with a byline
+        article.tap(position=LEFT)
+        expect(article.get_by_role("button", name="Reply")).to_be_in_viewport()
+        assert article.evaluate(BETWEEN) > -1
+    topmost = articles(page).nth(5)
+    topmost.evaluate("article => { article.parentElement.scrollTop = article.offsetTop }")
+    topmost.tap(position=LEFT)
+    expect(topmost.get_by_role("button", name="Reply")).to_be_in_viewport()
+    assert topmost.evaluate(BETWEEN) > -1
 
 
 SCROLL = """

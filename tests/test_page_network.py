@@ -8,8 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import harness
 import pytest
 from network import Network
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 from test_page import (
+    STREAM,
     Open,
     Room,
     address,
@@ -19,6 +20,7 @@ from test_page import (
     complaints,
     eventually,
     open_page,
+    refuse,
     rooms,
     say,
     shared_room,
@@ -30,6 +32,8 @@ __all__ = ["browser", "complaints", "open_page"]  # fixtures
 
 SLOW = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
 NO_ANSWER_MS = 25_000  # within which a request that hangs (15 s) is given up, and told
+PUT_OFF_S = "60"
+GO = "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
 MEANWHILE = [f"meanwhile {number}" for number in range(3)]
 # How many articles with the same text were ever there at once, at most; and which were pending.
 WATCH = """
@@ -118,6 +122,10 @@ def watch_posts(context: BrowserContext) -> list[dict[str, Any]]:
 
     context.on("request", note)
     return found
+
+
+def put_off(route: Route) -> None:
+    route.fulfill(status=503, headers={"Retry-After": PUT_OFF_S})
 
 
 # Wake
@@ -332,3 +340,29 @@ def test_a_page_that_is_opened_while_the_server_is_away_comes_by_itself_when_it_
     server.web.start()
     expect(articles(page, "here")).to_be_visible(timeout=20_000)
     status(page)
+
+
+def test_a_room_that_could_not_be_loaded_is_there_as_soon_as_the_page_is_connected_again(
+    open_page: Open, ann: harness.Client, bob: harness.Client, room: Room
+) -> None:
+    other = bob.room("other")
+    ann.say(room, "here")
+    page = open_page("/", ann)
+    status(page)
+    page.context.route(f"**{STREAM}*", refuse)
+    page.context.route("**/api/chat/rooms/**", put_off)
+    with page.expect_request(f"**{STREAM}*"):
+        page.evaluate("dispatchEvent(new Event('online'))")  # the stream is made anew
+    status(page, "Reconnecting")
+    page.get_by_role("link", name=room["name"]).click()
+    expect(page.get_by_role("button", name="Load again")).to_be_visible()
+    page.context.unroute_all()
+    status(page)
+    expect(articles(page, "here")).to_be_visible()
+
+    page.context.route("**/api/chat/rooms/**", put_off)
+    page.evaluate(GO, address(other))
+    expect(page.get_by_role("heading", name="The room did not load")).to_be_visible()
+    page.context.unroute_all()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.get_by_role("heading", name=other["name"])).to_be_visible()

@@ -213,6 +213,29 @@ def test_a_join_link_opens_a_private_room_also_to_who_must_sign_in_until_it_is_t
     expect(there.get_by_role("heading", name="This link opens nothing")).to_be_visible()
 
 
+def test_inviting_from_beginning_to_end_logs_no_error_in_the_console(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = ann.room("secret", visibility="private")
+    here, there = open_page(address(room), ann), open_page("/", bob)
+    errors: list[str] = []
+    for page in (here, there):
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    details(here).get_by_role("button", name="Invite people").click()
+    box = dialog(here, "Invite people")
+    box.get_by_label("Find people").fill(bob.name)
+    box.get_by_role("list", name="People").get_by_role("button", name="Bob Stone").click()
+    expect(box.get_by_text("Bob Stone is invited.")).to_be_visible()
+    for press in ("Make a link", "Replace it", "Turn it off"):
+        box.get_by_role("button", name=press).click()
+    expect(box.get_by_text("The link is dead.")).to_be_visible()
+    box.get_by_role("button", name="Close").click()
+    there.get_by_role("button", name=f"Accept invitation to {room['name']}").click()
+    say(there, "here I am")
+    expect(articles(here, "here I am")).to_be_visible()
+    assert errors == []
+
+
 # Members
 
 
@@ -263,6 +286,7 @@ def test_a_member_who_is_removed_sees_it_at_once(
     dialog(here, "Bob Stone").get_by_role("button", name="Remove from room").click()
     dialog(here, "Remove Bob Stone?").get_by_role("button", name="Remove").click()
     expect(there.get_by_role("heading", name="You are no longer in")).to_be_visible()
+    expect(there.get_by_text("were removed from it")).to_be_visible()
     expect(members.get_by_role("button", name="Bob Stone")).to_have_count(0)
     expect(rooms(there).get_by_role("link")).to_have_count(0)
 
@@ -629,6 +653,37 @@ def test_a_search_begins_from_the_switcher_and_what_is_not_there_is_said(
     panel.get_by_label("Words").press("Escape")
     expect(panel).to_be_hidden()
     expect(page.get_by_role("button", name="Search messages")).to_be_focused()
+
+
+def test_a_search_follows_to_another_room_unless_words_are_looked_for(
+    open_page: Open, ann: harness.Client
+) -> None:
+    room, other = ann.room("here"), ann.room("other")
+    ann.say(room, "a heron")
+    page = open_page(address(room), ann)
+    status(page)
+    page.get_by_role("button", name="Search messages").click()
+    panel = page.get_by_role("complementary", name="Search messages")
+    within = panel.get_by_label("Room")
+    expect(within).to_have_value(str(room["id"]))
+    rooms(page).get_by_role("link", name=other["name"]).click()
+    expect(within).to_have_value(str(other["id"]))
+    panel.get_by_role("button", name="Close").click()
+    rooms(page).get_by_role("link", name=room["name"]).click()
+    page.get_by_role("button", name="Search messages").click()
+    expect(within).to_have_value(str(room["id"]))
+
+    panel.get_by_label("Words").fill("heron")
+    found = panel.get_by_role("list", name="Search messages").get_by_role("listitem")
+    expect(found).to_have_count(1)
+    rooms(page).get_by_role("link", name=other["name"]).click()
+    expect(page.get_by_role("heading", name=other["name"])).to_be_visible()
+    expect(within).to_have_value(str(room["id"]))
+    within.select_option("All rooms")
+    panel.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Search messages").click()
+    expect(within).to_have_value("")
+    expect(found).to_have_count(1)
 
 
 # Away

@@ -29,6 +29,12 @@ class Link(msgspec.Struct):
     path: str
 
 
+class RoomLink(msgspec.Struct):
+    """A room's link; null if it has none."""
+
+    link: Link | None
+
+
 class Linked(msgspec.Struct):
     """What a link opens, and whether the caller is in there."""
 
@@ -89,15 +95,17 @@ async def withdraw(invitation: int) -> Response:
 @document_response(Link)
 async def set_link(room: RoomId) -> Response:
     """Give a room a new link, as a moderator; the old one is dead."""
-    return _link(await http.services().invitations.set_link(http.caller().user, room))
+    token = await http.services().invitations.set_link(http.caller().user, room)
+    return http.answer(_link(token))
 
 
 @blueprint.get("/rooms/<number:room>/link")
 @tag(["Invitations"])
-@document_response(Link)
+@document_response(RoomLink)
 async def link(room: RoomId) -> Response:
-    """Return a room's link, for its moderators; 404 if it has none."""
-    return _link(await http.services().invitations.link(http.caller().user, room))
+    """Return a room's link, for its moderators; null if it has none."""
+    token = await http.services().invitations.link(http.caller().user, room)
+    return http.answer(RoomLink(_link(token) if token else None))
 
 
 @blueprint.delete("/rooms/<number:room>/link")
@@ -125,5 +133,5 @@ async def join_linked(link: str) -> Response:
     return http.answer(await http.services().invitations.join_linked(http.caller().user, link))
 
 
-def _link(token: str) -> Response:
-    return http.answer(Link(token, f"/join/{token}"))
+def _link(token: str) -> Link:
+    return Link(token, f"/join/{token}")

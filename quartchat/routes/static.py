@@ -40,12 +40,25 @@ async def page(template: str) -> Response:
 
     It has no data, so it is made once for everybody.
     """
+    response = await _answer(await _made(template))
+    response.headers["Cache-Control"] = ASKED_AGAIN
+    return response
+
+
+async def nothing() -> Response:
+    """Send the page for an address that does not exist."""
+    asset = await _made("nothing.html")
+    response = Response(asset.plain, errors.NotFound.status, content_type=asset.content_type)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+async def _made(template: str) -> Asset:
     pages: dict[str, Asset] = current_app.extensions[PAGES]
     if template not in pages:
         pages[template] = made(".html", (await render_template(template)).encode())
-    response = await _answer(pages[template])
-    response.headers["Cache-Control"] = ASKED_AGAIN
-    return response
+    return pages[template]
 
 
 async def _answer(asset: Asset) -> Response:

@@ -87,13 +87,11 @@ def withdraw(user_id: UserId, invitation_id: int) -> tuple[Chore, ...]:
         return withdrawals.withdraw(Invitation.id == invitation_id)
 
 
-def link(user_id: UserId, room_id: RoomId) -> str:
-    """Return a room's link, for its moderators. Raises what `roles.held` raises."""
+def link(user_id: UserId, room_id: RoomId) -> str | None:
+    """Return a room's link, if it has one, for its moderators. Raises what `roles.held` raises."""
     with transaction():
         row, _ = roles.held(user_id, room_id, "moderator")
-        if row.link is None:
-            raise errors.NotFound
-        return str(row.link)
+        return None if row.link is None else str(row.link)
 
 
 def set_link(user_id: UserId, room_id: RoomId) -> str:

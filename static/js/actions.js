@@ -3,6 +3,7 @@
 
 const template = document.querySelector("#actions-template");
 const STOPS = ".reaction, .quote";
+const coarse = matchMedia("(pointer: coarse)"); // the buttons are higher, as messages.css says
 const dialog = document.querySelector("#delete-dialog");
 
 export class Actions {
@@ -48,6 +49,16 @@ export class Actions {
     this.#tabbable(article);
     if (may.size === 0) this.#group.remove();
     else if (this.#group.parentElement !== article) article.append(this.#group);
+    this.#turn(article);
+  }
+
+  /** A finger's buttons cover no text of their message: at the upper edge they stand below it. */
+  #turn(article) {
+    if (!coarse.matches || !this.#group.isConnected) return;
+    const { offsetHeight: height } = this.#group;
+    const top = article.offsetTop - this.#log.scrollTop;
+    const fits = top + article.offsetHeight + height <= this.#log.clientHeight;
+    this.#group.toggleAttribute("data-below", top < height && fits);
   }
 
   /** Emoji and the quote are stops of the Tab key only in the message where the reader is. */

@@ -1,6 +1,7 @@
 // The chat page: wires the session to the stream on one side and to the elements on the other.
 
 import * as api from "./api.js";
+import { showBack } from "./back.js";
 import { persist, sleep } from "./backoff.js";
 import { Conversation } from "./conversation.js";
 import { Door } from "./door.js";
@@ -136,19 +137,26 @@ class Chat {
   }
 
   #showStatus(connected = this.#connected) {
-    if (connected && !this.#connected) this.#session.outbox.wake();
+    const back = connected && !this.#connected;
     this.#connected = connected;
     const state = !navigator.onLine ? "Offline" : connected ? "Connected" : "Reconnecting";
     const status = find("status");
     if (status.textContent !== state) status.textContent = state;
     status.dataset.state = state;
     this.#conversation.offline = state === "Offline";
+    if (back) this.#retry();
   }
 
   #online() {
     this.#showStatus();
     this.#tabs.revive({ force: true });
-    this.#session.outbox.wake();
+    this.#retry();
+  }
+
+  /** The server can be reached again: nothing waits any longer for its next try. */
+  #retry() {
+    this.#session.wake();
+    this.#door.wake();
   }
 
   #wake() {
@@ -220,7 +228,7 @@ class Chat {
   #removed(room) {
     if (room.id !== this.#session.open) return;
     this.#session.enter(null);
-    this.#place.say(`You are no longer in ${called(room)}`, "You have left it, or it is gone.");
+    this.#place.say(`You are no longer in ${called(room)}`, "You left it elsewhere, were removed from it, or it was deleted.");
   }
 
   /** Show a message in its place, however old. */
@@ -279,6 +287,7 @@ class Chat {
     const { rooms, open } = this.#session;
     const room = rooms.get(open);
     showBadge(rooms, room && called(room));
+    showBack(rooms.elsewhere(open));
   }
 
   #cannotStart(problem) {

@@ -53,6 +53,7 @@ export class Conversation {
         quoted: (id) => session.quotes.get(session.open, id, this.#timeline),
       },
     });
+    this.#log.yieldTo(find("message"));
     new Walk(find("log"), {
       leave: () => this.focus() ?? true,
       act: (article, what) => this.#act(article, what),

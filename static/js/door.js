@@ -5,6 +5,7 @@ import { members } from "./labels.js";
 
 export class Door {
   #place;
+  #failedAt = null; // the address that could not be asked about
   #on;
 
   /** `on`: {enter(room), go(path), again(), notify(text)}. */
@@ -13,8 +14,13 @@ export class Door {
     this.#on = on;
   }
 
+  /** The network is back: ask again, if that is still what the reader waits for. */
+  wake() {
+    if (this.#failedAt === location.pathname) this.#on.again();
+  }
+
   async lookAt(roomId) {
-    this.#place.say("One moment…");
+    this.#begin();
     try {
       const room = await get(`/api/chat/rooms/${roomId}`);
       if (room.joined) return this.#on.enter(room);
@@ -25,7 +31,7 @@ export class Door {
   }
 
   async lookThrough(token) {
-    this.#place.say("One moment…");
+    this.#begin();
     try {
       const { room, joined } = await get(`/api/chat/links/${token}`);
       if (joined) return this.#on.go(`/rooms/${room.id}`);
@@ -34,6 +40,11 @@ export class Door {
     } catch (problem) {
       this.#refuse(problem, "This link opens nothing", "It was replaced or turned off. Ask for a new one.");
     }
+  }
+
+  #begin() {
+    this.#failedAt = null;
+    this.#place.say("One moment…");
   }
 
   #offer(title, note, path) {
@@ -49,7 +60,8 @@ export class Door {
   }
 
   #refuse(problem, title, note) {
-    if (problem.status === 404) this.#place.say(title, note);
-    else this.#place.say("The room did not load", problem.message, { label: "Load again", run: this.#on.again });
+    if (problem.status === 404) return this.#place.say(title, note);
+    this.#failedAt = location.pathname;
+    this.#place.say("The room did not load", problem.message, { label: "Load again", run: this.#on.again });
   }
 }

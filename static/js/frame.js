@@ -152,6 +152,7 @@ export class Frame {
     }
     if (!room || narrow.matches) this.#panels.close({ focus: false });
     else if (this.#panels.open === "details") this.#details.show(room);
+    else if (this.#panels.open === "search") this.#search.follow(room);
   }
 
   #panelChanged(id) {

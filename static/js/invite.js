@@ -86,10 +86,10 @@ export class InviteDialog {
   async #loadLink() {
     const roomId = this.#room.id;
     try {
-      const link = await get(this.#linkPath);
+      const { link } = await get(this.#linkPath);
       if (roomId === this.#room.id) this.#showLink(link);
     } catch (problem) {
-      if (problem.status !== 404) this.#fail(problem); // 404: it has none
+      this.#fail(problem);
     }
   }
 

@@ -26,14 +26,28 @@ export class Log {
     this.#log = log;
     this.#on = on;
     log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    new ResizeObserver(() => this.pinned && this.toEnd()).observe(log);
+    // Where the log grows down to its end, no scroll is told.
+    new ResizeObserver(() => (this.pinned ? this.toEnd() : this.#scrolled())).observe(log);
+  }
+
+  /**
+   * What is typed into `field` changes the height of the log above it. To replace a text the
+   * browser takes the old one away first, which may scroll the log; the reader did not.
+   */
+  yieldTo(field) {
+    field.addEventListener("beforeinput", () => this.#notice());
+    field.addEventListener("input", () => this.#pinned && this.toEnd());
   }
 
   /** Whether the reader is at the end, or on the way to it, and wants to stay there. */
   get pinned() {
-    // The browser tells of a scroll with its next frame; a drawing before that must know it, too.
-    if (this.#pinned && this.#log.scrollTop < this.#endTop) this.#pinned = this.#fromEnd < AT_END_PX;
+    this.#notice();
     return this.#pinned;
+  }
+
+  /** The browser tells of a scroll with its next frame; a drawing before that must know it, too. */
+  #notice() {
+    if (this.#pinned && this.#log.scrollTop < this.#endTop) this.#pinned = this.#fromEnd < AT_END_PX;
   }
 
   get #fromEnd() {

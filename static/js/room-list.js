@@ -1,11 +1,10 @@
 // The lists in the sidebar: the joined rooms, and the direct ones.
 
 import { paintAvatar } from "./avatar.js";
-import { called, icon } from "./labels.js";
+import { called, icon, most, plural } from "./labels.js";
 import { forMe } from "./rooms.js";
 
 const template = document.querySelector("#room-template");
-const MOST = 99; // a badge has room for two digits
 
 const find = (id) => document.getElementById(id);
 
@@ -65,8 +64,6 @@ function fill(item, room, { current, online }) {
   badge.dataset.count = mentions && !peer ? `@${most(mentions)}` : most(unread);
 }
 
-const most = (count) => (count > MOST ? `${MOST}+` : count);
-
 function label(room, online) {
   const { unread, mentions, archived, peer } = room;
   return [
@@ -74,6 +71,6 @@ function label(room, online) {
     online && "online",
     archived && "archived",
     unread && `${unread} unread`,
-    mentions && !peer && `${mentions} ${mentions === 1 ? "mention" : "mentions"}`,
+    mentions && !peer && plural(mentions, "mention"),
   ].filter(Boolean).join(", ");
 }

@@ -28,6 +28,17 @@ export class Rooms {
     return this.sorted.reduce((sum, room) => sum + forMe(room), 0);
   }
 
+  /** What is unread in the rooms but one: all of it, and of it what is meant for the reader. */
+  elsewhere(roomId) {
+    const sum = { unread: 0, mentions: 0, directs: 0 };
+    for (const room of this.#byId.values()) {
+      if (room.id === roomId) continue;
+      sum.unread += room.unread;
+      sum[room.peer ? "directs" : "mentions"] += forMe(room);
+    }
+    return sum;
+  }
+
   /** A room as the server has it; what the stream told meanwhile is newer and stays. */
   put(room) {
     const known = this.#byId.get(room.id);

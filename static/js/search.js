@@ -38,22 +38,36 @@ export class Search {
   /** The panel is open now; `room` is the one in view, `text` what to look for, where it is known. */
   show(room, text = null) {
     const { q, room: within } = this.#form.elements;
-    const kept = within.value;
-    within.replaceChildren(
-      option("", "All rooms"),
-      ...this.#on.rooms().map((each) => option(each.id, called(each))),
-    );
-    within.value = text === null && (kept || room?.id) ? kept || room.id : "";
+    if (text !== null) this.#offerRooms("");
+    else this.#offerRooms(this.#words ? within.value : room?.id);
     find("search-people").replaceChildren(...this.#on.people().map(({ username, display_name: name }) => option(username, name)));
     if (text !== null) q.value = text;
     q.select();
     this.#look();
   }
 
+  /** Another room is in view: it is the one to search, unless words are looked for elsewhere. */
+  follow(room) {
+    if (!this.#words) this.#offerRooms(room.id);
+  }
+
+  /** What is looked for. */
+  get #words() {
+    return this.#form.elements.q.value.trim();
+  }
+
+  /** `chosen`: a room's id, or nothing for all. */
+  #offerRooms(chosen) {
+    const { room: within } = this.#form.elements;
+    const rooms = this.#on.rooms();
+    within.replaceChildren(option("", "All rooms"), ...rooms.map((each) => option(each.id, called(each))));
+    within.value = rooms.some(({ id }) => id === Number(chosen)) ? chosen : "";
+  }
+
   #look() {
     clearTimeout(this.#timer);
     this.#asked += 1;
-    if (this.#form.elements.q.value.trim()) return this.#load();
+    if (this.#words) return this.#load();
     this.#list.replaceChildren();
     this.#more.hidden = true;
     this.#say("Find what was said in your rooms: words, the beginning of a word, or “a phrase”.");
@@ -61,10 +75,10 @@ export class Search {
 
   async #load(before = null) {
     const asked = (this.#asked += 1);
-    const { q, room, author } = this.#form.elements;
+    const { room, author } = this.#form.elements;
     const from = author.value.trim().replace(/^@/, "");
     const query = new URLSearchParams({
-      q: q.value.trim(), limit: PER_PAGE, ...(room.value && { room: room.value }), ...(from && { author: from }), ...(before && { before }),
+      q: this.#words, limit: PER_PAGE, ...(room.value && { room: room.value }), ...(from && { author: from }), ...(before && { before }),
     });
     this.#more.hidden = true;
     if (this.#list.children.length === 0) this.#say("Searching…");
@@ -84,7 +98,7 @@ export class Search {
     this.#next = next;
     this.#more.hidden = next === null;
     const { length } = this.#list.children;
-    this.#say(length ? `${length}${next ? " and more" : ""} found, newest first` : `Nothing was found for “${this.#form.elements.q.value.trim()}”.`);
+    this.#say(length ? `${length}${next ? " and more" : ""} found, newest first` : `Nothing was found for “${this.#words}”.`);
   }
 
   #row({ room_id: roomId, message, snippet }) {

@@ -161,6 +161,12 @@ export class Session {
     this.#onchange();
   }
 
+  /** The network is back: what waits for its next try makes it now. */
+  wake() {
+    this.outbox.wake();
+    this.#timelines.wake();
+  }
+
   leaveNothingBehind() {
     this.outbox.clear();
     this.drafts.clear();

@@ -15,6 +15,7 @@ export class Timeline {
   #fetchPage;
   #onchange;
   #loads = 0;
+  #backoff = new Backoff(); // the latest load's
   state = "new"; // new, loading, ready, failed
   older = "idle"; // idle, loading, failed
   newer = "idle";
@@ -37,7 +38,7 @@ export class Timeline {
   /** The newest page, in place of whatever was there; tried until it comes or is refused. */
   async load() {
     const load = (this.#loads += 1);
-    const backoff = new Backoff();
+    const backoff = (this.#backoff = new Backoff());
     while (load === this.#loads) {
       this.#set({ state: "loading" });
       const problem = await this.#replace(load, {}).catch((error) => error);
@@ -46,6 +47,11 @@ export class Timeline {
       if (!problem.passing) return;
       await backoff.wait(problem.retryAfterMs);
     }
+  }
+
+  /** The network is back: a load that waits for its next try makes it now. */
+  wake() {
+    this.#backoff.wake();
   }
 
   /** The page around a message, in place of what was there, which stays where this rejects. */

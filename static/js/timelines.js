@@ -36,6 +36,11 @@ export class Timelines {
     this.#byRoom.delete(roomId);
   }
 
+  /** The network is back. */
+  wake() {
+    for (const timeline of this.#byRoom.values()) timeline.wake();
+  }
+
   /** Nothing that is held is sure to be so: the open one is read anew, others when they open. */
   renew(openId) {
     for (const roomId of [...this.#byRoom.keys()]) if (roomId !== openId) this.drop(roomId);

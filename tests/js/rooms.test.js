@@ -23,6 +23,15 @@ test("for the reader are all mentions, and every unread message of a direct room
   assert.equal(rooms.forMe, 5);
 });
 
+test("what waits in the rooms that are not in view is counted without the one that is", () => {
+  const rooms = new Rooms();
+  rooms.replaceAll([
+    room(1, "lobby", { unread: 7, mentions: 2 }), room(2, "tea", { unread: 4, mentions: 1 }), direct(3, "bob", { unread: 3 }),
+  ]);
+  assert.deepEqual(rooms.elsewhere(1), { unread: 7, mentions: 1, directs: 3 });
+  assert.deepEqual(rooms.elsewhere(null), { unread: 14, mentions: 3, directs: 3 });
+});
+
 test("an answer that is older than what the stream told changes no count", () => {
   const rooms = new Rooms();
   rooms.replaceAll([room(1, "lobby", { last_id: 9, unread: 4, mentions: 1 })]);

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Timeline } from "../../static/js/timeline.js";
-import { Room, ann, bob, gate, message } from "./people.js";
+import { Room, ann, bob, gate, message, settled } from "./people.js";
+
+const UNREACHABLE = Object.assign(new Error("no network"), { passing: true, retryAfterMs: 60_000 });
 
 const ids = (timeline) => timeline.messages.map(({ id }) => id);
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
@@ -116,6 +118,23 @@ test("older messages that fail to come can be asked for again", async () => {
   room.gate = Promise.resolve();
   await timeline.loadOlder();
   assert.deepEqual(ids(timeline), range(21, 120));
+});
+
+test("a load that waits for its next try makes it as soon as the network is back", async () => {
+  const room = new Room(3);
+  let away = true;
+  const timeline = new Timeline(
+    (where) => (away ? Promise.reject(UNREACHABLE) : room.fetchPage(where)),
+    () => {},
+  );
+  const loading = timeline.load();
+  await settled();
+  assert.equal(timeline.state, "failed");
+  away = false;
+  timeline.wake();
+  await settled();
+  assert.equal(timeline.state, "ready");
+  await loading;
 });
 
 test("a deletion is final", async () => {
