@@ -265,12 +265,14 @@ def _answer_errors(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def failed(error: Exception) -> Response:
         log.error("failed", path=request.path, exc_info=error)
-        return _problem(500, "internal_error", "Internal Server Error", "That is our fault.")
+        return _problem(
+            500, "internal_error", "Internal Server Error", "Something went wrong on our side."
+        )
 
 
 def problem(error: errors.ChatError) -> Response:
     """Write one of our errors."""
-    fields = [] if error.field is None else [openapi.FieldError(error.field, error.detail)]
+    fields = [openapi.FieldError(*fault) for fault in error.faults if fault[0]]
     response = _problem(error.status, error.code, error.title, error.detail, fields)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)

@@ -226,7 +226,7 @@ class Auth:
     ) -> NoReturn:
         stats = await limiter.get_window_stats(rate, kind, key)
         wait_s = max(1, math.ceil(stats.reset_time - time.time()))
-        raise errors.RateLimited("Too many tries; wait a while.", retry_after_s=wait_s)
+        raise errors.RateLimited("Too many attempts; wait a while.", retry_after_s=wait_s)
 
     # -- what the feed says
 

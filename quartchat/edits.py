@@ -167,7 +167,7 @@ class Edits:
                     await asyncio.sleep(random.random() * PAUSE_S)  # noqa: S311 - spreads the tries
         finally:
             lock.release()
-        raise errors.Unavailable("Too many change this message.", retry_after_s=1)
+        raise errors.Unavailable("Too many people are changing this message.", retry_after_s=1)
 
     async def _append(self, asked: Asked, seen: Standing, step: Step) -> bytes:
         state = _encode(step.after)

@@ -26,7 +26,10 @@ the status number; one handler in `app` turns any of these into a problem docume
     └── Unavailable             503 unavailable
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+Fault = tuple[str, str]  # a field of the request, and what is wrong with it
 
 
 class ChatError(Exception):
@@ -37,12 +40,17 @@ class ChatError(Exception):
     title: ClassVar[str]
 
     def __init__(
-        self, detail: str = "", *, field: str | None = None, retry_after_s: int | None = None
+        self,
+        detail: str = "",
+        *,
+        field: str = "",
+        faults: Sequence[Fault] = (),
+        retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
-        self.field = field
+        self.detail = detail or (faults[0][1] if faults else self.title)
+        self.faults = faults or [(field, self.detail)]
         self.retry_after_s = retry_after_s
+        super().__init__(self.detail)
 
 
 class NotJson(ChatError):
@@ -114,7 +122,7 @@ class UsernameTaken(ChatError):
 class RoomNameTaken(ChatError):
     """Another public room has this name, whatever the case."""
 
-    status, code, title = 409, "room_name_taken", "A public room with this name exists."
+    status, code, title = 409, "room_name_taken", "A public room with this name already exists."
 
 
 class LastOwner(ChatError):
@@ -126,7 +134,7 @@ class LastOwner(ChatError):
 class AlreadyMember(ChatError):
     """Who is invited is in the room."""
 
-    status, code, title = 409, "already_member", "This person is in the room."
+    status, code, title = 409, "already_member", "This person is already in the room."
 
 
 class TooManyReactions(ChatError):
@@ -144,7 +152,7 @@ class ValidationFailed(ChatError):
 class IdempotencyMismatch(ValidationFailed):
     """The `client_id` was used before for another body."""
 
-    status, code, title = 422, "idempotency_mismatch", "This client_id named another message."
+    status, code, title = 422, "idempotency_mismatch", "This client_id belongs to another message."
 
 
 class RateLimited(ChatError):
@@ -156,4 +164,4 @@ class RateLimited(ChatError):
 class Unavailable(ChatError):
     """Redis or SQL is away, or the archive is too far behind; try again soon."""
 
-    status, code, title = 503, "unavailable", "The service is not available for the moment."
+    status, code, title = 503, "unavailable", "The service is not available at the moment."

@@ -211,7 +211,7 @@ def start_leave(user_id: UserId, room_id: RoomId) -> Owed | None:
     with transaction():
         direct = roles.lock(room_id).visibility == "direct"
         if direct and roles.present(user_id, room_id) is not None:
-            raise errors.Forbidden("A direct room has two members for ever.")
+            raise errors.Forbidden("Nobody can leave a direct room.")
         left = Member.update(state="leaving", ticket=f"-leave-{secrets.token_hex(12)}").where(
             Member.room == room_id, Member.account == user_id, Member.state.in_(roles.PRESENT)
         )
