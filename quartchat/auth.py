@@ -114,7 +114,7 @@ class Auth:
         await self.limit(PASSWORD_PER_USER, "password", str(user.id))
         hashed = await store.run(accounts.password_hash, user.id)
         if not await self._matches(password, hashed):
-            raise errors.InvalidCredentials(field=field)
+            raise errors.InvalidCredentials("The password is wrong.", field=field)
         return hashed
 
     async def set_password(self, session: SessionRow, current: str, new: str) -> None:

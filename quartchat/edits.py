@@ -139,7 +139,7 @@ class Edits:
     async def _react(self, user: User, room_id: RoomId, n: int, emoji: str, make: Make) -> bytes:
         await self._chat.seats.writer(user, room_id)
         if not emojis.is_emoji(emoji):
-            raise errors.ValidationFailed("One emoji, please.", field="emoji")
+            raise errors.ValidationFailed("It must be one emoji.", field="emoji")
 
         def alive(message: Message) -> Step | None:
             if message.deleted_at is not None:
