@@ -60,7 +60,7 @@ export class Profile {
     const wanted = this.#notices.checked;
     this.#notices.checked = await this.#notify.want(wanted);
     this.#said.textContent = wanted && !this.#notices.checked
-      ? "Your browser does not allow notifications from here; its settings say which pages may."
+      ? "Your browser blocks notifications from this page; you can allow them in its settings."
       : "";
   }
 
