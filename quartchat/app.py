@@ -283,7 +283,7 @@ def _by_hand() -> bool:
 
 def problem(error: errors.ChatError) -> Response:
     """Write one of our errors."""
-    fields = [] if error.field is None else [openapi.FieldError(error.field, error.detail)]
+    fields = [openapi.FieldError(*fault) for fault in error.faults if fault[0]]
     response = _problem(error.status, error.code, error.title, error.detail, fields)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)

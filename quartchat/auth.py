@@ -120,7 +120,7 @@ class Auth:
         await self.limit(PASSWORD_PER_USER, "password", str(user.id))
         hashed = await store.run(accounts.password_hash, user.id)
         if not await self._matches(password, hashed):
-            raise errors.InvalidCredentials(field=field)
+            raise errors.InvalidCredentials("The password is wrong.", field=field)
         return hashed
 
     async def set_password(self, session: SessionRow, current: str, new: str) -> None:
@@ -230,7 +230,7 @@ class Auth:
     ) -> NoReturn:
         stats = await limiter.get_window_stats(rate, kind, key)
         wait_s = max(1, math.ceil(stats.reset_time - time.time()))
-        raise errors.RateLimited("Too many tries; wait a while.", retry_after_s=wait_s)
+        raise errors.RateLimited("Too many attempts; wait a while.", retry_after_s=wait_s)
 
     # -- what the feed says
 

@@ -139,7 +139,7 @@ class Edits:
     async def _react(self, user: User, room_id: RoomId, n: int, emoji: str, make: Make) -> bytes:
         await self._chat.seats.writer(user, room_id)
         if not emojis.is_emoji(emoji):
-            raise errors.ValidationFailed("One emoji, please.", field="emoji")
+            raise errors.ValidationFailed("It must be one emoji.", field="emoji")
 
         def alive(message: Message) -> Step | None:
             if message.deleted_at is not None:
@@ -167,7 +167,7 @@ class Edits:
                     await asyncio.sleep(random.random() * PAUSE_S)  # noqa: S311 - spreads the tries
         finally:
             lock.release()
-        raise errors.Unavailable("Too many change this message.", retry_after_s=1)
+        raise errors.Unavailable("Too many people are changing this message.", retry_after_s=1)
 
     async def _append(self, asked: Asked, seen: Standing, step: Step) -> bytes:
         state = _encode(step.after)

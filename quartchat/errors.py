@@ -26,9 +26,11 @@ the status number; one handler in `app` turns any of these into a problem docume
     └── Unavailable             503 unavailable
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from inspect import cleandoc
 from typing import ClassVar
+
+Fault = tuple[str, str]  # a field of the request, and what is wrong with it
 
 # What no use case raises: what the web framework refuses, by status, and our own faults.
 OTHERS = {
@@ -37,7 +39,7 @@ OTHERS = {
     405: ("method_not_allowed", "The path has other methods; `Allow` names them."),
     408: ("request_timeout", "The body did not come in time."),
     413: ("payload_too_large", "The body is longer than 64 KiB."),
-    500: ("internal_error", "That is our fault."),
+    500: ("internal_error", "Something went wrong on our side."),
 }
 OTHER = "error"  # the code of every other status
 
@@ -50,12 +52,17 @@ class ChatError(Exception):
     title: ClassVar[str]
 
     def __init__(
-        self, detail: str = "", *, field: str | None = None, retry_after_s: int | None = None
+        self,
+        detail: str = "",
+        *,
+        field: str = "",
+        faults: Sequence[Fault] = (),
+        retry_after_s: int | None = None,
     ) -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
-        self.field = field
+        self.detail = detail or (faults[0][1] if faults else self.title)
+        self.faults = faults or [(field, self.detail)]
         self.retry_after_s = retry_after_s
+        super().__init__(self.detail)
 
 
 class NotJson(ChatError):
@@ -127,7 +134,7 @@ class UsernameTaken(ChatError):
 class RoomNameTaken(ChatError):
     """Another public room has this name, whatever the case."""
 
-    status, code, title = 409, "room_name_taken", "A public room with this name exists."
+    status, code, title = 409, "room_name_taken", "A public room with this name already exists."
 
 
 class LastOwner(ChatError):
@@ -139,7 +146,7 @@ class LastOwner(ChatError):
 class AlreadyMember(ChatError):
     """Who is invited is in the room."""
 
-    status, code, title = 409, "already_member", "This person is in the room."
+    status, code, title = 409, "already_member", "This person is already in the room."
 
 
 class TooManyReactions(ChatError):
@@ -157,7 +164,7 @@ class ValidationFailed(ChatError):
 class IdempotencyMismatch(ValidationFailed):
     """The `client_id` was used before for another body."""
 
-    status, code, title = 422, "idempotency_mismatch", "This client_id named another message."
+    status, code, title = 422, "idempotency_mismatch", "This client_id belongs to another message."
 
 
 class RateLimited(ChatError):
@@ -169,7 +176,7 @@ class RateLimited(ChatError):
 class Unavailable(ChatError):
     """Redis or SQL is away, or the archive is too far behind; try again soon."""
 
-    status, code, title = 503, "unavailable", "The service is not available for the moment."
+    status, code, title = 503, "unavailable", "The service is not available at the moment."
 
 
 def codes() -> Iterator[tuple[int, str, str]]:

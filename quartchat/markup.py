@@ -42,6 +42,7 @@ _NAMED = re.compile(r"(?<![^\W_])(?<![@/])@([A-Za-z0-9_.-]+)(?!\w)")
 # An address in the text, and the signs that are not its own at its end.
 _SCHEME = re.compile(r"(?<![A-Za-z0-9])https?$", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^\s<>\"`\\^{}|]+", re.IGNORECASE)
+_TAG = re.compile(r'<(?:[^>"]|"[^"]*")*>')
 _SENTENCE = frozenset(".,;:!?'*_~]")
 
 
@@ -153,6 +154,11 @@ def render(
     if not members and "://" not in body and _PLAIN.fullmatch(text):
         return f"<p>{text}</p>"
     return _render(body, members or {}, {} if mentioned is None else mentioned)
+
+
+def plain(rendered: str) -> str:
+    """Return the text of what `render` made, without the marks of Markdown."""
+    return html.unescape(_TAG.sub("", rendered))
 
 
 def _absolute(_tag: str, attribute: str, value: str) -> str | None:

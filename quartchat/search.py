@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import limits
 import msgspec
 
-from quartchat import store, words
+from quartchat import markup, store, words
 from quartchat.auth import Auth
 from quartchat.chat import Chat
 from quartchat.events import Event, Message, RoomId, User, UserId
@@ -86,4 +86,7 @@ def _find(
 
 
 def _snippet(message: Event, phrases: Sequence[Phrase]) -> str:
-    return words.snippet(_decode(message.data).body, phrases)
+    said = _decode(message.data)
+    shown = words.snippet(markup.plain(said.html), phrases)
+    # What was looked for may be in the body alone, as a link's address is.
+    return shown if "<mark>" in shown else words.snippet(said.body, phrases)

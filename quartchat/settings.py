@@ -36,7 +36,7 @@ class Settings:
         Raises NotFound, ValidationFailed.
         """
         if peer_id == user.id:
-            raise errors.ValidationFailed("That is you.", field="user_id")
+            raise errors.ValidationFailed("This is your own account.", field="user_id")
         room_id, owed = await store.run(settings.direct, user.id, peer_id)
         await chores.pay(self._streams, *owed)
         return await self._chat.room(user, room_id), bool(owed)

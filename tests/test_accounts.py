@@ -253,6 +253,17 @@ def test_bad_passwords(server: Server, password: Any) -> None:
     assert [error["field"] for error in answer.json()["errors"]] == ["password"]
 
 
+@pytest.mark.parametrize(
+    ("password", "told"),
+    [("a" * 7, "At least 8 characters"), ("a" * 73, "At most 72 "), ("é" * 37, "At most 72 bytes")],
+)
+def test_a_bad_password_is_told_which_bound_it_breaks(
+    server: Server, password: str, told: str
+) -> None:
+    answer = register(server.client(), password=password)
+    assert answer.json()["detail"].startswith(told)
+
+
 @pytest.mark.parametrize("name", ["", "x" * 65, "a\0b", "a\nb", 7])
 def test_bad_display_names(server: Server, name: Any) -> None:
     answer = register(server.client(), display_name=name)

@@ -22,6 +22,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.core.result import Ok
 
 from quartchat import auth, errors
+from quartchat.routes import faults
 
 JSON = {"Content-Type": "application/json"}
 BODY_BYTES = 64 << 10
@@ -162,9 +163,17 @@ def test_json_that_is_no_object_is_422(server: Server, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "field"),
+    ("path", "body", "fields"),
     [
         ("/api/register", {"username": "abc"}, "password"),
+        ("/api/register", {"username": "a b", "password": "short"}, "username password"),
+        (
+            "/api/register",
+            {"username": "a b", "display_name": "", "x": 1},
+            "username password display_name x",
+        ),
+        (ROOMS, {"name": "\u200b", "topic": "x" * 256}, "name topic"),
+        (ROOMS, {"name": "\u200b"}, "name"),
         ("/api/register", {"username": "abc", "password": PASSWORD, "admin": True}, "admin"),
         ("/api/login", {"username": "abc", "password": PASSWORD, "x": 1}, "x"),
         ("/api/login", {"username": 5, "password": PASSWORD}, "username"),
@@ -172,15 +181,21 @@ def test_json_that_is_no_object_is_422(server: Server, raw: bytes) -> None:
         (ROOMS, {"name": "x", "member_count": 7}, "member_count"),
         (ROOMS, {}, "name"),
         (f"{ROOMS}/1/messages", {"body": "x", "author": 2}, "author"),
-        (f"{ROOMS}/1/messages", {"html": "x"}, "html"),
+        (f"{ROOMS}/1/messages", {"html": "x"}, "body html"),
     ],
 )
-def test_422_names_the_field(server: Server, path: str, body: Any, field: str) -> None:
+def test_422_names_each_wrong_field(server: Server, path: str, body: Any, fields: str) -> None:
     ann = server.user("ann")
     path = path.replace("/1/", f"/{ann.room()['id']}/")
     answer = ann.post(path, body)
     assert problem(answer) == (422, "validation_failed")
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert [error["field"] for error in answer.json()["errors"]] == fields.split()
+
+
+def test_so_many_faults_are_told_and_no_more(server: Server) -> None:
+    answer = server.user("ann").post(ROOMS, {f"x{n}": n for n in range(faults.MOST + 5)})
+    assert problem(answer) == (422, "validation_failed")
+    assert len(answer.json()["errors"]) == faults.MOST
 
 
 def test_what_is_not_there_is_404(server: Server) -> None:

@@ -110,4 +110,4 @@ def test_each_module_of_the_page_is_loaded_once() -> None:
     assert len(page) == len(set(page))
     everything = {path.stem for path in (ROOT / "static/js").glob("*.js")}
     assert everything - set(page) == {"account", "docs", "offline"}
-    assert found["account"] == ["api", "account"]
+    assert found["account"] == ["api", "forms", "account"]

@@ -218,6 +218,15 @@ def test_registering_tells_each_rule_that_is_broken_and_a_name_that_is_taken(
     page.get_by_label("Password").fill(harness.PASSWORD)
     page.get_by_role("button", name="Create account").click()
     expect(page.get_by_role("alert")).to_contain_text("taken")
+    page.get_by_label("Username").fill("a name")
+    page.get_by_label("Password").fill("ä" * 40)
+    page.get_by_role("button", name="Create account").click()
+    expect(page.get_by_role("alert")).to_contain_text("Username: It has a character")
+    expect(page.get_by_role("alert")).to_contain_text("Password: At most 72 bytes")
+    expect(page.get_by_label("Username")).to_be_focused()
+    expect(page.get_by_label("Password")).to_have_accessible_description(
+        re.compile(r"At most 72 bytes.* At least 8 characters")
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/rooms/1"])
@@ -298,12 +307,41 @@ def test_a_room_with_a_wrong_name_is_refused_in_its_dialog(
     page.get_by_role("button", name="New room").click()
     dialog = page.get_by_role("dialog", name="New room")
     dialog.get_by_role("button", name="Create").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("needs a name")
+    expect(dialog.get_by_role("alert")).to_have_text("Room name: It must not be empty.")
     dialog.get_by_label("Room name").fill(taken["name"])
     dialog.get_by_role("button", name="Create").click()
     expect(dialog.get_by_role("alert")).to_contain_text("exists")
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
+
+
+def test_a_dialog_marks_each_field_that_is_wrong_and_leads_to_the_first(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page("/", ann)
+    page.get_by_role("button", name="New room").click()
+    dialog = page.get_by_role("dialog", name="New room")
+    name, topic = dialog.get_by_label("Room name"), dialog.get_by_label("Topic")
+    expect(topic).to_have_attribute("maxlength", "255")
+    topic.evaluate("input => input.removeAttribute('maxlength')")
+    name.fill("a room")
+    topic.fill("x" * 300)
+    topic.press("Enter")
+    expect(topic).to_be_focused()
+    expect(topic).to_have_attribute("aria-invalid", "true")
+    expect(topic).to_have_accessible_description(re.compile("Topic: At most 255 characters. What"))
+    expect(name).not_to_have_attribute("aria-invalid", "true")
+    name.fill("")
+    name.press("Enter")
+    expect(name).to_be_focused()
+    for field in (name, topic):
+        expect(field).to_have_attribute("aria-invalid", "true")
+    expect(dialog.get_by_role("alert").locator("p")).to_have_count(2)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="New room").click()
+    expect(dialog.get_by_role("alert")).to_be_empty()
+    expect(dialog.locator("[aria-invalid]")).to_have_count(0)
+    expect(topic).to_have_accessible_description("What is it about? Optional.")
 
 
 def test_a_private_room_is_left_only_after_a_question(open_page: Open, ann: harness.Client) -> None:

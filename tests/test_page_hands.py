@@ -406,7 +406,7 @@ def test_a_room_is_renamed_archived_and_deleted(
     anns.use(button(panel, "Room settings"))
     anns.use(button(box, "Archive room"))
     expect(field(bobs.page)).to_be_disabled()
-    anns.use(button(box, "Open it again"))
+    anns.use(button(box, "Reopen room"))
     expect(field(bobs.page)).to_be_enabled()
     anns.use(button(box, "Delete room"))
     anns.use(button(dialog(anns.page, f"Delete den {ann.name}?"), "Delete room"))

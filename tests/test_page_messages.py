@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 import harness
 import pytest
-from playwright.sync_api import Locator, Page, Position, Route, expect
+from hands import TARGET_PX
+from playwright.sync_api import FloatRect, Locator, Page, Position, Route, expect
 from test_page import (
     PHONE,
     Open,
@@ -45,6 +47,12 @@ def act(page: Page, text: str, what: str) -> None:
     article = articles(page, text).last
     article.hover()
     article.get_by_role("button", name=what, exact=True).click()
+
+
+def box(locator: Locator) -> FloatRect:
+    found = locator.bounding_box()
+    assert found is not None
+    return found
 
 
 def reactions(page: Page, text: str) -> Locator:
@@ -242,6 +250,62 @@ def test_a_reply_quotes_and_its_quote_leads_to_the_original_however_old(
     anns.get_by_role("button", name="1 new message").click()
     expect(articles(anns, "news")).to_be_in_viewport()
     expect(anns.get_by_role("button", name="Jump to latest")).to_be_hidden()
+
+
+def test_messages_of_one_author_are_farther_apart_than_the_parts_of_one(
+    open_page: Open, ann: harness.Client, room: Room
+) -> None:
+    ann.say(room, "first part\n\nsecond part")
+    ann.say(room, "next message")
+    page = open_page(address(room), ann)
+    next_message = page.get_by_text("next message")
+    expect(next_message).to_be_visible()
+    tops = [box(page.get_by_text(text)) for text in ("first part", "second part", "next message")]
+    within, between = (lower["y"] - upper["y"] - upper["height"] for upper, lower in pairwise(tops))
+    assert between >= 1.5 * within
+
+
+def test_the_time_of_a_message_under_the_pointer_fits_below_the_avatar(
+    open_page: Open, ann: harness.Client, room: Room
+) -> None:
+    ann.say(room, "first")
+    ann.say(room, "second")
+    page = open_page(address(room), ann, locale="en-US")
+    article = articles(page, "second")
+    article.hover()
+    time = article.locator("time")
+    expect(time).to_have_text(re.compile(r"\d.[AP]M$"))
+    column = box(articles(page, "first").locator(".avatar"))
+    assert box(time)["x"] >= column["x"]
+    assert time.evaluate("time => time.scrollWidth <= time.clientWidth")
+
+
+def test_a_quote_on_a_phone_is_a_big_target_and_leaves_no_hole(
+    open_page: Open, ann: harness.Client, bob: harness.Client, room: Room
+) -> None:
+    question = ann.say(room, "what is it?")
+    path = f"/api/chat/rooms/{room['id']}/messages"
+    bob.post(path, {"body": "an answer", "reply_to": question["id"]})
+    page = open_page(address(room), ann, viewport=PHONE, has_touch=True, is_mobile=True)
+    article = articles(page, "an answer")
+    expect(article.locator(".quote")).to_contain_text("what is it?")
+    name, text = box(article.locator(".byline")), box(article.locator(".text"))
+    assert text["y"] - name["y"] - name["height"] <= 1.5 * name["height"]
+    assert box(article.locator(".quote"))["height"] >= TARGET_PX
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_button_of_an_empty_field_is_idle_under_the_pointer_too(
+    open_page: Open, ann: harness.Client, room: Room, scheme: str
+) -> None:
+    page = open_page(address(room), ann, color_scheme=scheme)
+    send = page.get_by_role("button", name="Send")
+    expect(field(page)).to_be_enabled()
+    idle = send.evaluate("button => getComputedStyle(button).backgroundColor")
+    field(page).fill("hello")
+    send.click()
+    expect(articles(page, "hello")).to_be_visible()
+    expect(send).to_have_css("background-color", idle)
 
 
 def test_a_reply_is_written_under_what_it_answers_and_can_be_given_up(

@@ -364,7 +364,7 @@ def test_a_room_is_archived_for_everybody_and_opened_again(
     expect(field(there)).to_be_disabled()
     expect(articles(there, "before")).to_be_visible()
     picture(there, "archived")
-    box.get_by_role("button", name="Open it again").click()
+    box.get_by_role("button", name="Reopen room").click()
     expect(field(there)).to_be_enabled()
 
 
@@ -436,14 +436,34 @@ def test_a_new_password_ends_the_other_sessions_and_a_wrong_old_one_is_told(
     box = dialog(here, "Your account")
     box.get_by_text("Change password").first.click()
     box.get_by_label("Current password").fill("wrong horse")
+    box.get_by_label("New password").fill("x" * 80)
+    box.get_by_role("button", name="Change password").click()
+    expect(box.get_by_role("alert").filter(has_text="At most 72")).to_be_visible()
+    expect(box.get_by_label("New password")).to_be_focused()
     box.get_by_label("New password").fill("a new password")
     box.get_by_role("button", name="Change password").click()
     expect(box.get_by_role("alert").filter(has_text="wrong")).to_be_visible()
+    expect(box.get_by_label("Current password")).to_be_focused()
     box.get_by_label("Current password").fill(harness.PASSWORD)
     box.get_by_role("button", name="Change password").click()
     expect(box.get_by_text("Your password is changed.")).to_be_visible()
     expect(there).to_have_url("/login")
     status(here)
+
+
+def test_the_way_out_of_the_accounts_dialog_stays_in_sight(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page("/", ann, viewport=PHONE)
+    page.get_by_role("button", name="your account").click()
+    box = dialog(page, "Your account")
+    for section in ("API tokens", "Change password", "Delete account"):
+        box.locator("summary", has_text=section).click()
+    box.get_by_role("button", name="Delete my account").focus()
+    expect(box.get_by_role("button", name="Delete my account")).to_be_in_viewport()
+    expect(box.get_by_role("button", name="Close")).to_be_in_viewport()
+    box.get_by_role("button", name="Close").click()
+    expect(box).to_be_hidden()
 
 
 def test_a_session_elsewhere_is_ended_from_the_list(
@@ -470,9 +490,9 @@ def test_a_token_is_shown_once_copied_used_and_revoked(
     page.get_by_role("button", name="your account").click()
     box = dialog(page, "Your account")
     box.get_by_text("API tokens").click()
-    expect(box.get_by_text("You have none.")).to_be_visible()
+    expect(box.get_by_text("You have no tokens.")).to_be_visible()
     box.get_by_role("button", name="Make token").click()
-    expect(box.get_by_text("The token needs a name.")).to_be_visible()
+    expect(box.get_by_text("Name of a new token: It must not be empty.")).to_be_visible()
     expect(box.get_by_label("Name of a new token")).to_be_focused()
     page.keyboard.type("weather bot")
     page.keyboard.press("Enter")
@@ -582,7 +602,7 @@ def test_a_mention_is_counted_apart_and_the_browser_tells_of_it(
     bob.say(room, f"look, @{ann.name}")
     link = rooms(page).get_by_role("link", name=f"{room['name']}, 2 unread, 1 mention")
     expect(link).to_be_visible()
-    expect(page).to_have_title(re.compile(r"^\(2\) @1 "))
+    expect(page).to_have_title(re.compile(r"^\(1\) "))
     expect(page.locator("link[rel=icon]")).to_have_attribute("href", re.compile("dot"))
     picture(page, "mention")
     eventually(page, lambda: page.evaluate("shown.length > 0"))

@@ -43,8 +43,14 @@ def test_a_message_is_found_and_shown_with_marks(ann: Client) -> None:
     assert result == {
         "room_id": room["id"],
         "message": sent,
-        "snippet": "Look &lt;i&gt;here&lt;/i&gt;: the **<mark>Needle</mark>** &amp; more",
+        "snippet": "Look &lt;i&gt;here&lt;/i&gt;: the <mark>Needle</mark> &amp; more",
     }
+
+
+def test_what_only_the_markdown_says_is_shown_as_it_was_written(ann: Client) -> None:
+    ann.say(ann.room(), "see [this](https://example.org/haystack)")
+    (result,) = wait_for(ann, "haystack")
+    assert "example.org/<mark>haystack</mark>)" in result["snippet"]
 
 
 def test_results_are_the_newest_first_and_go_on_page_by_page(ann: Client) -> None:

@@ -44,6 +44,7 @@ FLOORS = """
     recheck
     herald
     hub
+    routes.faults
     routes.http
     routes.access routes.static
     routes.accounts routes.rooms routes.messages routes.events routes.awareness routes.ops

@@ -7,7 +7,7 @@ import quart_auth
 from quart import Blueprint, Response, request
 from quart_schema import document_response, tag
 
-from quartchat import devices, errors
+from quartchat import devices
 from quartchat.auth import (
     LOGIN_PER_ADDRESS,
     LOGIN_PER_NAME,
@@ -19,6 +19,7 @@ from quartchat.auth import (
 from quartchat.cookies import COOKIE_S
 from quartchat.events import User
 from quartchat.routes import http
+from quartchat.routes.faults import visible
 from quartchat.store.accounts import SessionRow
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/api")
@@ -76,21 +77,35 @@ class Tokens(msgspec.Struct):
     tokens: list[Token]
 
 
+def password(text: str) -> str:
+    """Rule: an account may have this password."""
+    least, most = PASSWORD_BYTES
+    size = len(text.encode())
+    if size < least:
+        return f"At least {least} characters."
+    return (
+        f"At most {most} bytes; an accented letter or an emoji takes 2 to 4." if size > most else ""
+    )
+
+
+def blank_or_visible(text: str) -> str:
+    """Rule: a blank counts as no name, and what is not blank is seen."""
+    return visible(text) if text.strip() else ""
+
+
 @blueprint.post("/register")
 @tag(["Accounts"])
 @http.noted(
     f"At most {words(REGISTER_PER_NAME)} for one username,"
     f" and {words(REGISTER_PER_ADDRESS)} from one address."
 )
-@http.body(Registration)
+@http.body(Registration, password=password, display_name=blank_or_visible)
 @document_response(UserAnswer, 201)
 async def register(data: Registration) -> Response:
     """Make an account and sign in."""
-    secret_word = password(data.password, "password")
     name = (data.display_name or data.username).strip() or data.username
-    http.visible(name, "display_name")
     user, secret = await http.services().auth.register(
-        data.username.lower(), secret_word, name, request.remote_addr or "", _device()
+        data.username.lower(), data.password, name, request.remote_addr or "", _device()
     )
     _remember(secret)
     return http.answer(UserAnswer(user), 201)
@@ -155,13 +170,6 @@ async def end_token(token: int) -> Response:
     """Revoke a token; its open streams end."""
     await http.services().auth.end_token(http.caller().user, token)
     return http.nothing()
-
-
-def password(text: str, field: str) -> str:
-    """Return a password that an account may have. Raises ValidationFailed."""
-    if not PASSWORD_BYTES[0] <= len(text.encode()) <= PASSWORD_BYTES[1]:
-        raise errors.ValidationFailed("8 to 72 bytes of UTF-8, please.", field=field)
-    return text
 
 
 def _device() -> str:

@@ -1,7 +1,5 @@
 """What the routes share: the services, the caller, strict parsing, answers."""
 
-import re
-import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -27,6 +25,7 @@ from quartchat.hub import Hub
 from quartchat.invitations import Invitations
 from quartchat.members import Members
 from quartchat.people import People
+from quartchat.routes import faults
 from quartchat.search import Search
 from quartchat.settings import Settings
 from quartchat.store.accounts import SessionRow
@@ -44,22 +43,6 @@ Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*(?![\s\S])")]
 Line = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*(?![\s\S])")]
 Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="How many at most.")]
-
-# Spaces and separators, and what takes no room, such as U+200B.
-_UNSEEN = {"Zs", "Zl", "Zp", "Cc", "Cf"}
-# msgspec's words for a wrong value, and ours for a person who fills in a form.
-_WORDS = (
-    (re.compile(r"Expected `str` of length >= (\d+)"), r"At least \1 characters, please."),
-    (re.compile(r"Expected `str` of length <= (\d+)"), r"At most \1 characters, please."),
-    (re.compile(r"Expected `str` matching regex .*"), "There is a character that is not allowed."),
-    (re.compile(r"Expected `int` >= (\d+)"), r"A number from \1 on, please."),
-    (re.compile(r"Expected `int` <= (\d+)"), r"A number up to \1, please."),
-    (re.compile(r"Object missing required field `.*`"), "This is needed."),
-    (re.compile(r"Object contains unknown field `.*`"), "There is no such field."),
-)
-_PATH = re.compile(r" - at `\$\.?(.*)`$")
-_UNKNOWN = re.compile(r"unknown field `(.*?)`")
-_MISSING = re.compile(r"missing required field `(.*?)`")
 
 
 class NumberConverter(BaseConverter):
@@ -128,10 +111,12 @@ def body_read(asked: Request) -> bool:
     return BODY_READ in asked.scope
 
 
-def body(model: type[T], *, optional: bool = False) -> Callable[[Route], Route]:
-    """Parse the JSON body into `data`; `optional`: none is `{}`.
+def body(
+    model: type[T], *, optional: bool = False, **rules: faults.Rule
+) -> Callable[[Route], Route]:
+    """Parse the JSON body into `data`; `optional`: none is `{}`; `rules` for texts, by field.
 
-    Raises NotJson, UnsupportedMediaType, ValidationFailed.
+    Raises NotJson, UnsupportedMediaType, and ValidationFailed with all that is wrong.
     """
     decode = msgspec.json.Decoder(model).decode
 
@@ -145,7 +130,7 @@ def body(model: type[T], *, optional: bool = False) -> Callable[[Route], Route]:
                 raise errors.UnsupportedMediaType
             # Quart's way waits with a time-out, in a task of its own.
             raw = await (asked.body if body_read(asked) else asked.get_data(cache=False))
-            return await route(*args, data=_parse(raw, decode), **kwargs)
+            return await route(*args, data=_parse(raw, model, decode, rules), **kwargs)
 
         return cast("Route", document_request(cast("Any", model))(parsed))
 
@@ -158,10 +143,11 @@ def query(model: type[T]) -> Callable[[Route], Route]:
     def decorate(route: Route) -> Route:
         @wraps(route)
         async def parsed(*args: Any, **kwargs: Any) -> Any:
+            given = request.args.to_dict()
             try:
-                found = msgspec.convert(request.args.to_dict(), model, strict=False)
-            except msgspec.ValidationError as error:
-                raise _refusal(error) from None
+                found = msgspec.convert(given, model, strict=False)
+            except msgspec.ValidationError:
+                raise errors.ValidationFailed(faults=faults.of_query(model, given)) from None
             return await route(*args, args=found, **kwargs)
 
         return cast("Route", document_querystring(cast("Any", model))(parsed))
@@ -200,13 +186,6 @@ def answer(value: Any, status: int = 200, **headers: str) -> Response:
     return Response(data, status, headers, content_type="application/json")
 
 
-def visible(text: str, field: str) -> str:
-    """Return the text if it has a character that is seen. Raises ValidationFailed."""
-    if all(unicodedata.category(character) in _UNSEEN for character in text):
-        raise errors.ValidationFailed("A character that is seen is needed.", field=field)
-    return text
-
-
 def nothing() -> Response:
     """Answer 204."""
     response = Response(None, 204)
@@ -214,27 +193,18 @@ def nothing() -> Response:
     return response
 
 
-def _parse(raw: str | bytes, decode: Callable[[str | bytes], T]) -> T:
+def _parse(
+    raw: str | bytes, model: type, decode: Callable[[str | bytes], T], rules: faults.Rules
+) -> T:
     try:
         try:
-            return decode(raw)
-        except msgspec.ValidationError as error:
+            data = decode(raw)
+        except msgspec.ValidationError:
             # The first wrong value is reported before the rest is read: is that JSON at all?
             msgspec.json.decode(raw, type=msgspec.Raw)
-            raise _refusal(error) from None
+            raise errors.ValidationFailed(faults=faults.of_body(model, raw, rules)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise errors.NotJson from None
-
-
-def _refusal(error: msgspec.ValidationError) -> errors.ValidationFailed:
-    """Turn msgspec's one line into a message and the field that it is about."""
-    text = str(error)
-    path = _PATH.search(text)
-    message = text[: path.start()] if path else text
-    named = _UNKNOWN.search(message) or _MISSING.search(message)
-    field = path.group(1) if path else ""
-    if named:
-        field = f"{field}.{named.group(1)}".lstrip(".")
-    for pattern, words in _WORDS:
-        message = pattern.sub(words, message)
-    return errors.ValidationFailed(message, field=field or None)
+    if found := faults.of_values(data, rules):
+        raise errors.ValidationFailed(faults=found)
+    return data

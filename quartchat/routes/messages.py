@@ -9,6 +9,7 @@ from quart_schema import document_response, tag
 from quartchat import errors
 from quartchat.events import Message, RoomId
 from quartchat.routes import http
+from quartchat.routes.faults import visible
 
 blueprint = Blueprint("messages", __name__, url_prefix="/api/chat/rooms/<number:room>/messages")
 
@@ -56,14 +57,13 @@ class Messages(msgspec.Struct):
 
 @blueprint.post("")
 @tag(["Messages"])
-@http.body(Post)
+@http.body(Post, body=visible)
 @document_response(Message, 200)
 @document_response(Message, 201)
 async def post(room: RoomId, data: Post) -> Response:
     """Send a message; 200 with the first answer if its `client_id` was used before."""
-    body = http.visible(data.body, "body")
     posted = await http.services().chat.post(
-        http.caller().user, room, body, data.client_id, data.reply_to
+        http.caller().user, room, data.body, data.client_id, data.reply_to
     )
     return http.answer(posted.data, 201 if posted.new else 200)
 
@@ -105,13 +105,14 @@ async def message(room: RoomId, message: int) -> Response:
 
 @blueprint.patch("/<number:message>")
 @tag(["Messages"])
-@http.body(Edit)
+@http.body(Edit, body=visible)
 @document_response(Message)
 async def edit(room: RoomId, message: int, data: Edit) -> Response:
     """Give one's own message another body; the same body changes nothing."""
-    body = http.visible(data.body, "body")
     return http.answer(
-        await http.services().edits.edit(http.caller().user, room, message, body, data.client_id)
+        await http.services().edits.edit(
+            http.caller().user, room, message, data.body, data.client_id
+        )
     )
 
 

@@ -11,6 +11,7 @@ from quartchat.auth import PASSWORD_PER_USER, words
 from quartchat.events import User, UserId
 from quartchat.routes import http
 from quartchat.routes.accounts import UserAnswer, password
+from quartchat.routes.faults import visible
 from quartchat.store.accounts import SessionRow
 
 blueprint = Blueprint("people", __name__, url_prefix="/api")
@@ -73,7 +74,7 @@ class Users(msgspec.Struct):
 @blueprint.patch("/me")
 @tag(["Accounts"])
 @http.limited("30 per minute", "profile")
-@http.body(Profile)
+@http.body(Profile, display_name=visible)
 @document_response(UserAnswer)
 async def rename(data: Profile) -> Response:
     """Change the caller's display name. Messages keep the name that they were sent under.
@@ -82,19 +83,17 @@ async def rename(data: Profile) -> Response:
     """
     user = http.caller().user
     if data.display_name is not msgspec.UNSET:
-        name = http.visible(data.display_name.strip(), "display_name")
-        user = await http.services().people.rename(user, name)
+        user = await http.services().people.rename(user, data.display_name.strip())
     return http.answer(UserAnswer(user))
 
 
 @blueprint.put("/me/password")
 @tag(["Accounts"])
 @http.noted(GUESSES)
-@http.body(NewPassword)
+@http.body(NewPassword, new_password=password)
 async def set_password(data: NewPassword) -> Response:
     """Change the caller's password. Every other session ends, everywhere, at once; tokens stay."""
-    new = password(data.new_password, "new_password")
-    await http.services().auth.set_password(http.caller(), data.current_password, new)
+    await http.services().auth.set_password(http.caller(), data.current_password, data.new_password)
     return http.nothing()
 
 

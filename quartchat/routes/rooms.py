@@ -11,6 +11,7 @@ from quart_schema import document_response, tag
 from quartchat import errors, events
 from quartchat.events import Role, Room, RoomId, User, UserId
 from quartchat.routes import http
+from quartchat.routes.faults import visible
 
 blueprint = Blueprint("rooms", __name__, url_prefix="/api/chat/rooms")
 
@@ -89,13 +90,12 @@ async def rooms(args: RoomsQuery) -> Response:
 
 @blueprint.post("")
 @tag(["Rooms"])
-@http.body(NewRoom)
+@http.body(NewRoom, name=visible)
 @document_response(Room, 201)
 async def create(data: NewRoom) -> Response:
     """Make a room; the caller is in it, as owner."""
-    name = http.visible(data.name.strip(), "name")
     room = await http.services().chat.create_room(
-        http.caller().user, name, data.topic.strip(), data.visibility
+        http.caller().user, data.name.strip(), data.topic.strip(), data.visibility
     )
     return http.answer(room, 201, Location=f"/api/chat/rooms/{room.id}")
 
@@ -154,5 +154,5 @@ def _place(cursor: str) -> tuple[str, RoomId]:
         raw = base64.urlsafe_b64decode(cursor.encode() + b"==")
         key, room_id = msgspec.json.decode(raw, type=tuple[http.Text, http.Id])
     except (binascii.Error, ValueError, msgspec.MsgspecError):
-        raise errors.ValidationFailed("This is no `next` of ours.", field="after") from None
+        raise errors.ValidationFailed("This is not a `next` from here.", field="after") from None
     return key, RoomId(room_id)

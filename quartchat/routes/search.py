@@ -85,5 +85,5 @@ async def find(args: SearchQuery) -> Response:
 def _place(cursor: str) -> int:
     place = int(cursor, 16) if _CURSOR.fullmatch(cursor) else MAX_PLACE + 1
     if place > MAX_PLACE:
-        raise errors.ValidationFailed("This is no `next` of ours.", field="before")
+        raise errors.ValidationFailed("This is not a `next` from here.", field="before")
     return place

@@ -8,6 +8,7 @@ from quart_schema import document_response, tag
 
 from quartchat.events import Room, RoomId, UserId
 from quartchat.routes import http
+from quartchat.routes.faults import visible
 
 blueprint = Blueprint("settings", __name__, url_prefix="/api/chat")
 
@@ -45,16 +46,14 @@ async def direct(data: Peer) -> Response:
 @blueprint.patch("/rooms/<number:room>")
 @tag(["Rooms"])
 @http.limited("30 per minute", "settings")
-@http.body(Changes)
+@http.body(Changes, name=visible)
 @document_response(Room)
 async def change(room: RoomId, data: Changes) -> Response:
     """Change a room: moderators its name and topic, owners all of it."""
     changes = {name: value for name, value in msgspec.structs.asdict(data).items()
                if value is not msgspec.UNSET}  # fmt: skip
-    if "name" in changes:
-        changes["name"] = http.visible(changes["name"].strip(), "name")
-    if "topic" in changes:
-        changes["topic"] = changes["topic"].strip()
+    for text in changes.keys() & {"name", "topic"}:
+        changes[text] = changes[text].strip()
     return http.answer(await http.services().settings.change(http.caller().user, room, changes))
 
 

@@ -127,7 +127,7 @@ def set_password(user_id: UserId, was: str, password_hash: str, keep: str) -> Ch
     with transaction():
         account = opened(user_id)
         if account.password_hash != was:
-            raise errors.InvalidCredentials(field="current_password")
+            raise errors.InvalidCredentials("The password is wrong.", field="current_password")
         Account.update(password_hash=password_hash).where(Account.id == user_id).execute()
         return end_sessions(user_id, Session.kind == "cookie", Session.secret_hash != keep)
 

@@ -31,7 +31,7 @@ def close(user_id: UserId, password_hash: str) -> tuple[Chore, Chore]:
     with transaction():
         account = accounts.opened(user_id)
         if account.password_hash != password_hash:
-            raise errors.InvalidCredentials(field="password")
+            raise errors.InvalidCredentials("The password is wrong.", field="password")
         theirs = (Invitation.inviter == user_id) | (Invitation.invitee == user_id)
         withdrawals.withdraw(theirs, after_ms=0)  # a worker tells whom the account invited
         name = f"deleted-{user_id}"

@@ -3,7 +3,7 @@
 
 import { paintAvatar } from "./avatar.js";
 import { excerpt } from "./excerpt.js";
-import { time, timeAndDate } from "./times.js";
+import { shortTime, time, timeAndDate } from "./times.js";
 
 const template = document.querySelector("#message-template");
 const failureTemplate = document.querySelector("#failure-template");
@@ -51,6 +51,7 @@ function state({ id, state: ours, deleted_at: deletedAt }) {
 function fillTime(element, iso) {
   element.dateTime = iso;
   element.textContent = time(iso);
+  element.dataset.short = shortTime(iso);
   element.title = timeAndDate(iso);
 }
 

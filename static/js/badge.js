@@ -5,10 +5,10 @@ const plain = icon.getAttribute("href");
 const dotted = plain.replace("favicon.svg", "favicon-dot.svg");
 let shown = 0; // on the installed app's icon
 
-/** `name` is what is in view. `@2`: of what is unread, so much is meant for the reader. */
+/** `name` is what is in view. What is meant for the reader is counted, else what is unread. */
 export function showBadge({ unread, forMe }, name) {
-  const counts = unread ? `(${unread}) ${forMe ? `@${forMe} ` : ""}` : "";
-  document.title = `${counts}${name ? `${name} · ` : ""}quartchat`;
+  const count = forMe || unread;
+  document.title = `${count ? `(${count}) ` : ""}${name ? `${name} · ` : ""}quartchat`;
   const href = forMe ? dotted : plain;
   if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
   if (forMe !== shown) navigator.setAppBadge?.(forMe).catch(() => {}); // 0 takes it away

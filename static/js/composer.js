@@ -5,8 +5,8 @@ import { excerpt } from "./excerpt.js";
 const MAX_CHARACTERS = 4_000; // the server's limit, in code points
 const WARN_BELOW = 400; // characters left
 const MAX_ROWS = 8; // where the browser does not size the field by its content
-const OFFLINE = "You are offline. What you write is sent when you are back.";
-const ARCHIVED = "This room is archived: it can be read, but nothing more is written.";
+const OFFLINE = "You are offline. What you write will be sent when you are back.";
+const ARCHIVED = "This room is archived: it can be read, but nobody can write in it.";
 
 export class Composer {
   #form;

@@ -1,7 +1,7 @@
 // The dialogs about rooms that the reader is not in yet: make one, browse the public ones.
 
 import { get, post } from "./api.js";
-import { closeButtons } from "./forms.js";
+import { closeButtons, onSubmit } from "./forms.js";
 import { members } from "./labels.js";
 
 const SEARCH_PAUSE_MS = 200; // of typing, before the server is asked
@@ -10,45 +10,20 @@ const ROOMS_PER_PAGE = 50;
 export class NewRoomDialog {
   #dialog = document.querySelector("#new-room-dialog");
   #form = document.querySelector("#new-room-form");
-  #problem = document.querySelector("#new-room-problem");
-  #oncreated;
 
   constructor(oncreated) {
-    this.#oncreated = oncreated;
     closeButtons(this.#dialog);
-    this.#form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#create();
+    onSubmit(this.#form, async ({ name, topic, private: hidden }) => {
+      const visibility = hidden.checked ? "private" : "public";
+      const room = await post("/api/chat/rooms", { name: name.value.trim(), topic: topic.value.trim(), visibility });
+      this.#dialog.close();
+      oncreated(room);
     });
   }
 
   show() {
     this.#form.reset();
-    this.#problem.textContent = "";
     this.#dialog.showModal();
-  }
-
-  async #create() {
-    const { name, topic, private: hidden } = this.#form.elements;
-    if (!name.value.trim()) return this.#refuse("The room needs a name.");
-    const button = this.#form.querySelector(".primary");
-    button.disabled = true;
-    this.#problem.textContent = "";
-    try {
-      const visibility = hidden.checked ? "private" : "public";
-      const room = await post("/api/chat/rooms", { name: name.value.trim(), topic: topic.value.trim(), visibility });
-      this.#dialog.close();
-      this.#oncreated(room);
-    } catch (problem) {
-      this.#refuse(problem.sentences.join(" "));
-    } finally {
-      button.disabled = false;
-    }
-  }
-
-  #refuse(text) {
-    this.#problem.textContent = text;
-    this.#form.elements.name.focus();
   }
 }
 

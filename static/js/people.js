@@ -52,7 +52,7 @@ export class PeopleSearch {
   async #search() {
     const asked = (this.#asked += 1);
     const q = this.#input.value.trim().replace(/^@/, "");
-    if (!q) return this.#show(this.#on.known(), "Type how a name or a username begins.");
+    if (!q) return this.#show(this.#on.known(), "Type the first letters of a name or a username.");
     try {
       const { users } = await get(`/api/users?${new URLSearchParams({ q, limit: FOUND })}`);
       if (asked === this.#asked) this.#show(users, `Nobody's name begins with “${q}”.`);

@@ -97,8 +97,8 @@ export class PersonCard {
     const sure = await ask({
       title: `Remove ${this.#user.display_name}?`,
       text: this.#room.visibility === "public"
-        ? "They leave the room at once, and may join it again."
-        : "They leave the room at once, and come back only by an invitation.",
+        ? "They leave the room at once, and can join it again."
+        : "They leave the room at once, and can come back only by invitation.",
       action: "Remove",
     });
     if (!sure) return;

@@ -77,7 +77,7 @@ export class Picker {
   #typed() {
     const emoji = firstEmoji(this.#form.elements.emoji.value);
     if (emoji) return this.#chosen(emoji);
-    this.#problem.textContent = "One emoji, please.";
+    this.#problem.textContent = "Enter one emoji.";
     this.#form.elements.emoji.focus();
   }
 

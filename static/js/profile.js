@@ -4,7 +4,7 @@
 import { get, patch, put, remove, toLogin } from "./api.js";
 import { paintAvatar } from "./avatar.js";
 import { closeButtons, onSubmit } from "./forms.js";
-import { timeAndDate } from "./times.js";
+import { timeAndDate, when } from "./times.js";
 import { Tokens } from "./tokens.js";
 
 const template = document.querySelector("#session-template");
@@ -35,7 +35,6 @@ export class Profile {
 
   show() {
     for (const form of this.#dialog.querySelectorAll("form")) form.reset();
-    for (const problem of this.#dialog.querySelectorAll(".problem")) problem.textContent = "";
     for (const details of this.#dialog.querySelectorAll("details")) details.open = false;
     this.#said.textContent = "";
     this.#draw();
@@ -61,7 +60,7 @@ export class Profile {
     const wanted = this.#notices.checked;
     this.#notices.checked = await this.#notify.want(wanted);
     this.#said.textContent = wanted && !this.#notices.checked
-      ? "Your browser does not allow notifications from here; its settings say which pages may."
+      ? "Your browser blocks notifications from this page; you can allow them in its settings."
       : "";
   }
 
@@ -86,7 +85,8 @@ export class Profile {
     const row = template.content.firstElementChild.cloneNode(true);
     const title = name || "A browser";
     row.querySelector(".session-name").textContent = title;
-    row.querySelector(".session-since").textContent = current ? "This one" : `Since ${timeAndDate(since)}`;
+    row.querySelector(".session-since").textContent = current ? "This browser" : `Since ${when(since)}`;
+    row.querySelector(".session-since").title = timeAndDate(since);
     const button = row.querySelector("button");
     button.hidden = current;
     button.setAttribute("aria-label", `Sign out ${title}`);
@@ -97,7 +97,7 @@ export class Profile {
   async #end(id) {
     try {
       await remove(`/api/sessions/${id}`);
-      this.#said.textContent = "It is signed out.";
+      this.#said.textContent = "Signed out there.";
     } catch (problem) {
       this.#said.textContent = problem.message;
     }

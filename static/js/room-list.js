@@ -24,7 +24,7 @@ export class RoomList {
     const channels = rooms.filter(({ visibility }) => visibility !== "direct");
     this.#arrange(this.#list, channels);
     this.#arrange(this.#directs, rooms.filter((room) => !channels.includes(room)));
-    this.#note.textContent = "You are in no room yet. Browse the open ones, or make your own.";
+    this.#note.textContent = "You are not in any room yet. Browse the open ones, or make your own.";
     this.#note.hidden = channels.length > 0;
   }
 

@@ -35,7 +35,7 @@ export class RoomSettings {
   show(room) {
     const { name, topic, private: hidden } = this.#form.elements;
     this.#room = room;
-    this.#problem.textContent = "";
+    this.#form.reset();
     name.value = room.name;
     topic.value = room.topic;
     hidden.checked = room.visibility === "private";
@@ -47,10 +47,10 @@ export class RoomSettings {
 
   #showArchive() {
     const { archived } = this.#room;
-    this.#archive.textContent = archived ? "Open it again" : "Archive room";
+    this.#archive.textContent = archived ? "Reopen room" : "Archive room";
     this.#hint.textContent = archived
-      ? "The room is archived: it can be read, and nobody writes in it."
-      : "It stays readable, and nobody writes in it any more.";
+      ? "The room is archived: it can be read, but nobody can write in it."
+      : "It stays readable, but nobody can write in it any more.";
   }
 
   async #change(fields) {
@@ -67,7 +67,7 @@ export class RoomSettings {
     const { id, name } = this.#room;
     const sure = await ask({
       title: `Delete ${name}?`,
-      text: "The room and all that was said in it will be gone for everybody, for ever.",
+      text: "The room and all that was said in it will be gone for everybody, for good.",
       action: "Delete room",
     });
     if (!sure) return;

@@ -10,6 +10,10 @@ const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const DAY_MS = 86_400_000;
 
 export const time = (iso) => clock.format(new Date(iso));
+export const shortTime = (iso) => {
+  const parts = clock.formatToParts(new Date(iso)).filter(({ type }) => type !== "dayPeriod");
+  return parts.map(({ value }) => value).join("").trim();
+};
 export const timeAndDate = (iso) => full.format(new Date(iso));
 
 /** The same for all moments of one local day. */

@@ -1,10 +1,10 @@
 // The part of the account's dialog for programs that act in the reader's name: their tokens.
 
-import { Problem, get, post, remove } from "./api.js";
+import { get, post, remove } from "./api.js";
 import { copyFrom } from "./copying.js";
 import { onSubmit } from "./forms.js";
 import { ask } from "./question.js";
-import { timeAndDate } from "./times.js";
+import { timeAndDate, when } from "./times.js";
 
 const template = document.querySelector("#session-template");
 
@@ -32,7 +32,6 @@ export class Tokens {
   }
 
   async #make(name) {
-    if (!name) throw new Problem(422, { detail: "The token needs a name." });
     const { token } = await post("/api/tokens", { name });
     find("token-form").reset();
     this.#said.textContent = "";
@@ -61,7 +60,8 @@ export class Tokens {
   #row({ id, name, created_at: since }) {
     const row = template.content.firstElementChild.cloneNode(true);
     row.querySelector(".session-name").textContent = name;
-    row.querySelector(".session-since").textContent = `Since ${timeAndDate(since)}`;
+    row.querySelector(".session-since").textContent = `Since ${when(since)}`;
+    row.querySelector(".session-since").title = timeAndDate(since);
     const button = row.querySelector("button");
     button.textContent = "Revoke";
     button.setAttribute("aria-label", `Revoke ${name}`);
@@ -72,7 +72,7 @@ export class Tokens {
   async #revoke(id, name) {
     const sure = await ask({
       title: `Revoke ${name}?`,
-      text: "Whatever uses this token is signed out at once, for ever.",
+      text: "Whatever uses this token is signed out at once, for good.",
       action: "Revoke",
     });
     if (!sure) return;
