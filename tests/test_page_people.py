@@ -718,6 +718,7 @@ def test_a_page_that_cannot_be_loaded_says_so_and_comes_back(
     page = open_page(address(room), ann, at=server.url)
     status(page)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    page.context.route("**/healthz/live", lambda route: route.abort())  # or it comes by itself
     server.web.kill()
     page.goto(f"{server.url}{address(room)}")
     expect(page.get_by_role("heading", name="quartchat cannot be reached")).to_be_visible()
