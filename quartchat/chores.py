@@ -12,8 +12,11 @@ RETRY_S = 1  # what a 503 asks the client to wait
 
 
 async def pay(streams: Streams, *chores: Chore) -> None:
-    """Do chores of the kinds that a request does, in order; may be repeated."""
-    for chore in chores:
+    """Do chores of the kinds that a request does, in order; may be repeated.
+
+    What their rooms' logs are owed from before comes first, also where another process is at it.
+    """
+    for chore in [each for one in chores for each in (*await store.run(book.before, one), one)]:
         if isinstance(chore.what, Tell):
             await _tell(streams, chore.what)
         elif isinstance(chore.what, Leave):

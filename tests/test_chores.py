@@ -160,6 +160,43 @@ def test_people_of_an_older_database_are_found(database: str, runner: asyncio.Ru
         assert len(sql(people.search, "ÄRZTE", 5000)) == 1200
 
 
+def test_what_was_changed_first_is_told_first_whoever_is_faster(
+    server: Server, behind: Sql, runner: asyncio.Runner
+) -> None:
+    """Between its commit and its event, another process changes the same, and tells of it."""
+    ann, bob = server.user("ann"), server.user("bob")
+    room = ann.room()
+    bob.join(room)
+    path = f"{ROOMS}/{room['id']}"
+    [topic] = behind(settings.change, *ids(ann, room), {"topic": "first"})
+    _, role = behind(members.set_role, *ids(ann, room), bob.me["id"], "moderator")
+    assert ann.patch(path, {"topic": "second"}).status_code == 200
+    assert bob.post(f"{path}/leave").status_code == 204
+    for late in (topic, *role):
+        runner.run(pay(server, late))
+    with ann.stream(f"{path}/events", last_event_id="0") as log:
+        log.next("ready")
+        assert log.next_event().event == "member.join"
+        assert log.next("room.update")["room"]["topic"] == "first"
+        assert log.next("member.update")["role"] == "moderator"
+        assert log.next("room.update")["room"]["topic"] == "second"
+        assert log.next_event().event == "member.leave"
+        assert log.silent(0.3)
+
+
+def test_so_many_earlier_chores_are_done_first_and_no_more(sql: Sql) -> None:
+    def owe_many() -> list[chores.Chore]:
+        tell = [
+            chores.Tell(RoomId(n % 2 + 7), NOBODY, "room.update", "", f"{n}") for n in range(300)
+        ]
+        return [chores.owe(what) for what in tell]
+
+    owed = sql(owe_many)
+    assert sql(chores.before, owed[6]) == [owed[0], owed[2], owed[4]]
+    assert sql(chores.before, owed[-1]) == owed[1:200:2]
+    assert sql(chores.before, chores.Chore(10**9, chores.Announce(()))) == []
+
+
 def test_a_joining_that_was_cut_short_is_told_before_its_end(
     server: Server, behind: Sql, runner: asyncio.Runner
 ) -> None:

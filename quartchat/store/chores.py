@@ -14,6 +14,7 @@ from quartchat.store import transaction
 from quartchat.store.models import Chore as Row
 
 GRACE_MS = 5_000  # for the request itself
+EARLIER = 100  # of a room, that are done before one; the others are a worker's
 LEASE_MS = 60_000  # for a worker; then another may have it
 
 
@@ -83,6 +84,21 @@ def joining(leave: str) -> str | None:
 def owe(what: What, *, after_ms: int = GRACE_MS) -> Chore:
     """Write a chore down, in the transaction that makes it due; workers wait for `after_ms`."""
     return Chore(Row.create(data=_encode(what).decode(), due=_now_ms() + after_ms).id, what)
+
+
+def before(chore: Chore) -> list[Chore]:
+    """Return what the log of a chore's room is owed from before, and must be told of first.
+
+    Who commits second may be faster, and a room's last `room.update` must be its last state.
+    """
+    if not isinstance(chore.what, Tell | Leave):
+        return []
+    tells, leaves = (
+        Row.data.startswith(f'{{"kind":"{kind}","room_id":{chore.what.room_id},')
+        for kind in ("tell", "leave")
+    )
+    rows = Row.select().where(Row.id < chore.id, tells | leaves).order_by(Row.id).limit(EARLIER)
+    return [Chore(row.id, _decode(row.data)) for row in rows]
 
 
 def take(limit: int) -> list[Chore]:
