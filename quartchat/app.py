@@ -1,21 +1,19 @@
-"""The application: builds the services, wires them to Quart, answers errors."""
+"""The application: builds the services, wires them to Quart."""
 
 import asyncio
 from pathlib import Path
 from time import perf_counter
 
-import msgspec
-import structlog
 from hypercorn.typing import ASGIReceiveCallable as Receive
 from hypercorn.typing import ASGISendCallable as Send
 from hypercorn.typing import Scope
-from quart import Quart, Request, Response, g, request
+from quart import Quart, Request, Response, g
 from quart.sessions import NullSession, SessionInterface
 from quart.typing import ResponseTypes
 from quart_schema import QuartSchema
-from werkzeug.exceptions import BadHost, HTTPException
+from werkzeug.exceptions import BadHost
 
-from quartchat import errors, metrics, openapi, redis_client, store
+from quartchat import metrics, openapi, store
 from quartchat.assets import Assets
 from quartchat.auth import Auth
 from quartchat.awareness import Awareness
@@ -33,6 +31,7 @@ from quartchat.routes import (
     access,
     accounts,
     awareness,
+    error_handlers,
     events,
     http,
     invitations,
@@ -83,8 +82,6 @@ MODULES = (
 ONE_BY_ONE = ("1.0", "1.1")  # versions of HTTP whose connections carry one request at a time
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}  # as metrics name them
 
-log = structlog.get_logger()
-
 
 class NoSession(SessionInterface):
     """Quart's own cookie of data, which we do not use: nothing is read or written for it."""
@@ -128,7 +125,7 @@ class Application(Quart):
         try:
             return await super().handle_request(request)
         except BadHost as error:
-            return _problem(400, "bad_request", error.name, "The Host header names no host.")
+            return error_handlers.refused_by_http(error)
 
     async def send_static_file(self, filename: str) -> Response:
         """Send a file of the page."""
@@ -156,7 +153,7 @@ def create_app(config: Config) -> Quart:
         app.register_blueprint(module.blueprint)
     _serve(app, config, cookie)
     _guard(app)
-    _answer_errors(app)
+    error_handlers.install(app)
     return app
 
 
@@ -237,69 +234,3 @@ async def _body_read(asked: Request) -> bool:
     if not http.body_read(asked):
         await asyncio.sleep(0)  # what has arrived is read in another task
     return http.body_read(asked) or asked.http_version not in ONE_BY_ONE
-
-
-def _answer_errors(app: Quart) -> None:
-    """Turn every error into a problem document (RFC 9457)."""
-
-    @app.errorhandler(errors.ChatError)
-    async def refused(error: errors.ChatError) -> Response:
-        if isinstance(error, errors.NotFound) and _by_hand():
-            return await static.nothing()
-        return problem(error)
-
-    @app.errorhandler(HTTPException)
-    async def http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        if status == errors.NotFound.status and _by_hand():
-            return await static.nothing()
-        code, detail = errors.OTHERS.get(status, (errors.OTHER, error.description or error.name))
-        response = _problem(status, code, error.name, detail)
-        for name, value in error.get_headers():
-            if name.lower() in ("allow", "retry-after"):
-                response.headers[name] = value
-        return response
-
-    async def away(error: Exception) -> Response:
-        log.warning("unavailable", error=f"{type(error).__name__}: {error}", path=request.path)
-        return problem(errors.Unavailable(retry_after_s=2))
-
-    for kind in (*redis_client.AWAY, *store.AWAY, asyncio.TimeoutError):
-        app.register_error_handler(kind, away)
-
-    @app.errorhandler(Exception)
-    async def failed(error: Exception) -> Response:
-        log.error("failed", path=request.path, exc_info=error)
-        code, detail = errors.OTHERS[500]
-        return _problem(500, code, "Internal Server Error", detail)
-
-
-def _by_hand() -> bool:
-    """Whether somebody's browser goes to an address that is not the API's."""
-    asked = http.current_request()
-    in_api = f"{asked.path}/".startswith("/api/")
-    return not in_api and "text/html" in asked.accept_mimetypes.values()
-
-
-def problem(error: errors.ChatError) -> Response:
-    """Write one of our errors."""
-    fields = [openapi.FieldError(*fault) for fault in error.faults if fault[0]]
-    response = _problem(error.status, error.code, error.title, error.detail, fields)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    if error.status == errors.Unauthenticated.status:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _problem(
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    fields: list[openapi.FieldError] | None = None,
-) -> Response:
-    document = openapi.Problem(
-        f"urn:quartchat:problem:{code}", title, status, detail, code, fields or []
-    )
-    return Response(msgspec.json.encode(document), status, content_type="application/problem+json")

@@ -16,15 +16,22 @@ async def pay(streams: Streams, *chores: Chore) -> None:
 
     What their rooms' logs are owed from before comes first, also where another process is at it.
     """
-    for chore in [each for one in chores for each in (*await store.run(book.before, one), one)]:
-        if isinstance(chore.what, Tell):
-            await _tell(streams, chore.what)
-        elif isinstance(chore.what, Leave):
-            await _leave(streams, chore.what)
-        elif isinstance(chore.what, Announce):
-            for control in chore.what.controls:
-                await streams.control(control)
-        await store.run(book.done, chore)
+    for chore in chores:
+        if isinstance(chore.what, Tell | Leave):
+            for earlier in await store.run(book.before, chore.id, chore.what.room_id):
+                await _do(streams, earlier)
+        await _do(streams, chore)
+
+
+async def _do(streams: Streams, chore: Chore) -> None:
+    if isinstance(chore.what, Tell):
+        await _tell(streams, chore.what)
+    elif isinstance(chore.what, Leave):
+        await _leave(streams, chore.what)
+    elif isinstance(chore.what, Announce):
+        for control in chore.what.controls:
+            await streams.control(control)
+    await store.run(book.done, chore)
 
 
 async def _leave(streams: Streams, what: Leave) -> None:

@@ -1,7 +1,7 @@
 """The error tree: what a use case may answer instead of its result.
 
-Each class is one `code` of the HTTP contract. Nothing here knows HTTP beyond
-the status number; one handler in `app` turns any of these into a problem document.
+Each class is one `code` of the HTTP contract. Nothing here knows HTTP beyond the status number;
+`problems` writes it as a document, and one handler, in `routes.error_handlers`, answers with that.
 
     ChatError
     ├── NotJson                 400 invalid_json

@@ -1,7 +1,7 @@
 """The OpenAPI document: quart-schema reads the routes; this adds errors, streams, security."""
 
 from inspect import cleandoc
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from quart import Quart
@@ -14,18 +14,9 @@ from quart_schema.openapi import (
 )
 from werkzeug.routing import BaseConverter
 
-from quartchat import __version__, errors
-from quartchat.events import (
-    MemberEvent,
-    Message,
-    ReactionEvent,
-    RoomEvent,
-    RoomId,
-    RoomSummary,
-    User,
-)
+from quartchat import __version__, errors, stream_events
+from quartchat.problems import Problem
 from quartchat.routes.http import MAX_ID, NumberConverter
-from quartchat.signals import Marker, Missed, Presence, Typing
 
 DESCRIPTION = """
 Real-time chat: REST in, Server-Sent Events out.
@@ -57,146 +48,6 @@ def _description() -> str:
 
 
 INFO = Info(title="quartchat", version=__version__, description=_description())
-
-
-class FieldError(msgspec.Struct):
-    """A value that is not allowed."""
-
-    field: str
-    message: str
-
-
-class Problem(msgspec.Struct):
-    """RFC 9457; `code` is stable, and the beginning of this document lists them all."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    errors: list[FieldError] = []
-
-
-class Ready(msgspec.Struct):
-    """First event of a room's stream: where the room stands."""
-
-    room_id: RoomId
-    last_id: int
-
-
-class RoomHead(msgspec.Struct):
-    """Where a room stands."""
-
-    id: RoomId
-    last_id: int
-
-
-class ReadyAll(msgspec.Struct):
-    """First event of the stream of all rooms: where it begins, and where the rooms stand."""
-
-    cursor: str
-    rooms: list[RoomHead]
-
-
-class Reset(msgspec.Struct):
-    """The cursor cannot be served: read the history anew. No room: all of them."""
-
-    room_id: RoomId | None
-    last_id: int | None
-    reason: str
-
-
-class RoomRemoved(msgspec.Struct):
-    """The caller is in this room no more. A stream of the room ends after this."""
-
-    room_id: RoomId
-
-
-class RoomAdded(msgspec.Struct):
-    """The caller is in this room from now on: made in another tab, or somebody's direct room."""
-
-    room_id: RoomId
-
-
-class Invited(msgspec.Struct):
-    """Somebody invites the caller into a room; `id` is the invitation's."""
-
-    id: int
-    room: RoomSummary
-    inviter: User
-
-
-class InvitationRemoved(msgspec.Struct):
-    """An invitation of the caller's is open no more: answered, also elsewhere, taken back or void.
-
-    It may come late; the list of invitations says what is so.
-    """
-
-    id: int
-    room_id: RoomId
-
-
-class UserUpdate(User, frozen=True):
-    """What the caller, or somebody who shares a room with the caller, is called now.
-
-    Also somebody who wrote in a room of the caller's and whose account was deleted.
-    """
-
-
-class SessionRevoked(msgspec.Struct):
-    """The session has ended, and so does the stream."""
-
-
-class Heartbeat(msgspec.Struct):
-    """Nothing happened; the connection is well."""
-
-
-class StreamEvent(NamedTuple):
-    """An event of the streams; where `when` is empty, its data's description says it."""
-
-    name: str
-    data: type
-    has_id: bool
-    streams: str  # room, all, both
-    when: str = ""
-
-    @property
-    def description(self) -> str:
-        """When it comes, in a line."""
-        return self.when or " ".join((self.data.__doc__ or "").split())
-
-
-EVENTS = (
-    StreamEvent("ready", Ready, False, "room"),
-    StreamEvent("ready", ReadyAll, False, "all"),
-    StreamEvent("message", Message, True, "both", "Somebody sent a message."),
-    StreamEvent(
-        "message.update", Message, True, "both", "A message was edited; here it is as it stands."
-    ),
-    StreamEvent(
-        "message.delete", Message, True, "both", "A message was deleted; its text is empty now."
-    ),
-    StreamEvent(
-        "reaction.add", ReactionEvent, True, "both", "Somebody put an emoji under a message."
-    ),
-    StreamEvent("reaction.remove", ReactionEvent, True, "both", "Somebody took an emoji back."),
-    StreamEvent("member.join", MemberEvent, True, "both", "Somebody came into the room."),
-    StreamEvent("member.leave", MemberEvent, True, "both", "Somebody left, or was removed."),
-    StreamEvent("member.update", MemberEvent, True, "both", "Somebody has another role."),
-    StreamEvent("room.update", RoomEvent, True, "both", "The room's settings were changed."),
-    StreamEvent("typing", Typing, False, "both"),
-    StreamEvent("presence", Presence, False, "both"),
-    StreamEvent("read", Marker, False, "both"),
-    StreamEvent("missed", Missed, False, "both"),
-    StreamEvent("user.update", UserUpdate, False, "both"),
-    StreamEvent("heartbeat", Heartbeat, False, "both"),
-    StreamEvent("reset", Reset, False, "both"),
-    StreamEvent("invitation", Invited, False, "all"),
-    StreamEvent("invitation.remove", InvitationRemoved, False, "all"),
-    StreamEvent("room.added", RoomAdded, False, "all"),
-    StreamEvent("room.removed", RoomRemoved, False, "both"),
-    StreamEvent("session.revoked", SessionRevoked, False, "both"),
-)
 
 SECURITY: dict[str, SecuritySchemeBase | dict[str, Any]] = {
     "token": HttpSecurityScheme(scheme="bearer"),
@@ -260,7 +111,7 @@ class Provider(OpenAPIProvider):
     def __init__(self, app: Quart, extension: QuartSchema) -> None:
         super().__init__(app, extension)
         self._document: dict[str, Any] | None = None
-        self._models: set[type] = {Problem, *(event.data for event in EVENTS)}
+        self._models: set[type] = {Problem, *(event.data for event in stream_events.EVENTS)}
 
     def schema(self) -> dict[str, Any]:
         """Return the document; it does not change while the process lives."""
@@ -338,8 +189,8 @@ def _reference(model: type) -> str:
 
 def _add_events(operation: dict[str, Any], kind: str) -> None:
     """Describe a stream's events: for programs in `x-events`, for people in a table."""
-    mine = [event for event in EVENTS if event.streams in (kind, "both")]
-    operation["description"] = f"{operation['description'].strip()}\n\n{_table(mine)}"
+    mine = [event for event in stream_events.EVENTS if event.streams in (kind, "both")]
+    operation["description"] = f"{operation['description'].strip()}\n\n{stream_events.table(mine)}"
     described = {
         event.name: {
             "data": {"$ref": _reference(event.data)},
@@ -352,15 +203,3 @@ def _add_events(operation: dict[str, Any], kind: str) -> None:
         "description": "Server-Sent Events, described one by one in `x-events`.",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "x-events": described}},
     }
-
-
-def _table(events: list[StreamEvent]) -> str:
-    """Write events as a table in Markdown: viewers do not show `x-events`."""
-    rows = ["| event | when | data | id |", "| --- | --- | --- | --- |"]
-    for event in events:
-        fields = ", ".join(field.encode_name for field in msgspec.structs.fields(event.data))
-        rows.append(
-            f"| `{event.name}` | {event.description} | `{event.data.__name__}`: "
-            f"{fields or 'nothing'} | {'yes' if event.has_id else 'no'} |"
-        )
-    return "\n".join(rows)

@@ -19,11 +19,10 @@ from hypercorn.asyncio.worker_context import AsyncioSingleTask
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.typing import TaskGroup
 
+from quartchat import errors, problems
+
 HIGH_WATER = 64 << 10  # bytes in the transport's buffer, from which on a write waits
-LATE_PROBLEM = (
-    b'{"type":"about:blank","title":"The service is not available for the moment.",'
-    b'"status":503,"code":"unavailable"}'
-)
+LATE_PROBLEM = problems.of(errors.Unavailable())
 LATE = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
     b"retry-after: 1\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"

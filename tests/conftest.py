@@ -1,5 +1,6 @@
 """Fixtures: one Valkey and one server for most tests, and a way to start others."""
 
+import asyncio
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,11 @@ from typing import Any
 import harness
 import pytest
 from engines import nodes, postgres
+from rolling import until
+
+from quartchat import store
+from quartchat.feed import Feed
+from quartchat.stream import Streams
 
 Engine = harness.Valkey | nodes.Cluster | nodes.Clusters | nodes.Sentinels
 SHARED: dict[str, type[Engine]] = {
@@ -57,6 +63,31 @@ def _postgres(pytestconfig: pytest.Config) -> Iterator[None]:
 def database(tmp_path: Path) -> str:
     """The address of an empty database of the test's own."""
     return harness.new_database(tmp_path / "chat.db")
+
+
+@pytest.fixture
+def with_feed(valkey: Engine, database: str) -> Callable[..., None]:
+    """`with_feed(make, scenario)`: call it with what is made of streams and a feed that is heard.
+
+    SQL is open meanwhile.
+    """
+
+    async def inside(make: Callable[[Streams, Feed], Any], scenario: Any) -> None:
+        await store.migrate(database)
+        store.open_database(database)
+        streams = Streams(valkey.url(), 1)
+        feed = Feed(streams)
+        made = make(streams, feed)  # it listens before the feed begins
+        feed.start()
+        try:
+            await until(lambda: feed.fresh)
+            await scenario(made, streams)
+        finally:
+            await feed.stop()
+            await streams.close()
+            await store.close_database()
+
+    return lambda make, scenario: asyncio.run(inside(make, scenario))
 
 
 @pytest.hookimpl(wrapper=True)

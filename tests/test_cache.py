@@ -196,38 +196,42 @@ def test_what_the_source_has_denied_since_is_not_used_while_it_is_away() -> None
 
 
 def test_for_a_source_that_hangs_one_waits_and_then_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quartchat.cache.REST_S", 0.05)
+    monkeypatch.setattr("quartchat.cache.REST_S", 60)
     cache: Cache[str, str] = Cache(size=SIZE, ttl_s=0, trusted=lambda: True, away=(AwayError,))
-    asked: list[float] = []
-    hangs = True
+    asked: list[asyncio.Future[str]] = []
 
-    async def source() -> str:
-        asked.append(monotonic())
-        if hangs:
-            await asyncio.sleep(0.2)
-            raise AwayError
-        return "2"
+    def source() -> asyncio.Future[str]:
+        asked.append(asyncio.get_running_loop().create_future())
+        return asked[-1]
+
+    async def fail(hanging: "asyncio.Future[str]") -> None:
+        hanging.set_exception(AwayError())
+        await asyncio.sleep(0.01)
 
     async def scenario() -> None:
-        nonlocal hangs
-        assert await cache.get("ann", source) == "1"
-        began = monotonic()
-        waits = []
-        while monotonic() - began < 0.6:
-            at = monotonic()
-            assert await cache.get("ann", source) == "1"
-            waits.append(monotonic() - at)
-            await asyncio.sleep(0.005)
-        assert max(waits) < 0.1
-        assert 2 <= len(asked) <= 5  # once in a while, and by one at a time
-        hangs = False
-        async with asyncio.timeout(5):
-            while await cache.get("ann", source) != "2":  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        first = asyncio.create_task(cache.get("ann", source))
         await asyncio.sleep(0.01)
-        count = len(asked)
-        assert [await cache.get("ann", source) for _ in range(2)] == ["2", "2"]
-        assert len(asked) == count + 2  # it is there, so its word is waited for
+        assert not first.done()
+        await fail(asked[0])
+        assert await first == "1"
+        cache._rests = monotonic()  # its rest is over
+        for _ in range(3):  # would hang for ever if anybody waited
+            assert await asyncio.wait_for(cache.get("ann", source), 5) == "1"
+            await asyncio.sleep(0)
+        assert len(asked) == 2  # one looks again, behind everybody
+        await fail(asked[1])
+        assert await asyncio.wait_for(cache.get("ann", source), 5) == "1"
+        assert len(asked) == 2  # it rests
+        cache._rests = monotonic()
+        assert await asyncio.wait_for(cache.get("ann", source), 5) == "1"
+        await asyncio.sleep(0)
+        asked[2].set_result("2")
+        await asyncio.sleep(0.01)
+        again = asyncio.create_task(cache.get("ann", source))
+        await asyncio.sleep(0.01)
+        assert not again.done()  # it is back, so its word is waited for
+        asked[3].set_result("3")
+        assert await again == "3"
 
     get(cache, Source(ann="1"), "ann")
     asyncio.run(scenario())

@@ -192,9 +192,9 @@ def test_so_many_earlier_chores_are_done_first_and_no_more(sql: Sql) -> None:
         return [chores.owe(what) for what in tell]
 
     owed = sql(owe_many)
-    assert sql(chores.before, owed[6]) == [owed[0], owed[2], owed[4]]
-    assert sql(chores.before, owed[-1]) == owed[1:200:2]
-    assert sql(chores.before, chores.Chore(10**9, chores.Announce(()))) == []
+    assert sql(chores.before, owed[6].id, RoomId(7)) == [owed[0], owed[2], owed[4]]
+    assert sql(chores.before, owed[-1].id, RoomId(8)) == owed[1:200:2]
+    assert sql(chores.before, owed[-1].id, RoomId(70)) == []
 
 
 def test_a_joining_that_was_cut_short_is_told_before_its_end(

@@ -265,6 +265,21 @@ def test_a_database_that_nobody_named_is_used_with_a_warning(tmp_path: Path) -> 
     assert "warning" not in named.stderr
 
 
+@pytest.mark.parametrize("command", ["web", "worker"])
+def test_what_keeps_the_history_on_its_own_disk_warns(
+    valkey: harness.Valkey, tmp_path: Path, command: str
+) -> None:
+    env = {"REDIS_URL": valkey.url(), "SECRET_KEY": "x" * 32, "PORT": str(harness.free_port())}
+    process = harness.Process(
+        command, env=env | {"QUARTCHAT_DATA_DIR": str(tmp_path)}, log=tmp_path / "log"
+    )
+    process.start()
+    try:
+        harness.eventually(lambda: "DATABASE_URL is not set" in process.output())
+    finally:
+        process.terminate()
+
+
 def test_what_up_starts_does_not_warn_of_its_own_database(up: Up) -> None:
     up.client().http.close()
     assert "DATABASE_URL" not in up.output()

@@ -1,9 +1,7 @@
 """Users' rooms: asked of SQL for each stream, and where it is away as it last said."""
 
-import asyncio
 from typing import Any
 
-import harness
 import pytest
 from rolling import until
 
@@ -43,25 +41,15 @@ class World:
 
 
 @pytest.fixture
-def run(valkey: harness.Valkey, database: str) -> Any:
-    def run(scenario: Any) -> None:
-        async def inside() -> None:
-            await store.migrate(database)
-            store.open_database(database)
-            streams = Streams(valkey.url(), 1)
-            feed = Feed(streams)
-            world = World(streams, feed)
-            feed.start()
-            try:
-                await until(lambda: feed.fresh)
-                await world.begin()
-                await scenario(world)
-            finally:
-                await feed.stop()
-                await streams.close()
-                await store.close_database()
+def run(with_feed: Any) -> Any:
+    """Call a scenario with a world."""
 
-        asyncio.run(inside())
+    def run(scenario: Any) -> None:
+        async def inside(world: World, _: Streams) -> None:
+            await world.begin()
+            await scenario(world)
+
+        with_feed(World, inside)
 
     return run
 

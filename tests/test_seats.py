@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
-import harness
 import pytest
 from rolling import until
 
 from quartchat import errors, seats, store
 from quartchat.events import Control, RoomId, User, UserId
-from quartchat.feed import Feed
 from quartchat.seats import Seats
 from quartchat.store import accounts, rooms
 from quartchat.store import seats as memberships
@@ -45,28 +44,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 @pytest.fixture
-def run(valkey: harness.Valkey, database: str) -> Any:
+def run(with_feed: Any) -> Any:
     """Call a scenario with seats that hear of a feed."""
-
-    def run(scenario: Any) -> None:
-        async def inside() -> None:
-            await store.migrate(database)
-            store.open_database(database)
-            streams = Streams(valkey.url(), 1)
-            feed = Feed(streams)
-            sits = Seats(feed)
-            feed.start()
-            try:
-                await until(lambda: feed.fresh)
-                await scenario(sits, streams)
-            finally:
-                await feed.stop()
-                await streams.close()
-                await store.close_database()
-
-        asyncio.run(inside())
-
-    return run
+    return partial(with_feed, lambda _, feed: Seats(feed))
 
 
 async def people(*names: str) -> list[User]:

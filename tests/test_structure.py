@@ -19,7 +19,8 @@ FLOORS = """
     redis_url highlight linking
     config errors events sse markup words cache loader metrics stepping log process http_heads
     devices
-    outlet tcp emoji signals assets
+    outlet emoji signals assets problems
+    tcp
     fold exchange
     http1 tasks sends redis_client records live
     cluster group
@@ -47,8 +48,10 @@ FLOORS = """
     routes.faults
     routes.http
     routes.access routes.static
+    routes.error_handlers
     routes.accounts routes.rooms routes.messages routes.events routes.awareness routes.ops
     routes.pages routes.people routes.members routes.invitations routes.settings routes.search
+    stream_events
     openapi connection
     app
     listener supervisor embedded

@@ -155,4 +155,6 @@ def test_who_is_accepted_after_the_end_has_begun_is_told_when_to_come_back() -> 
     answer, rest = asyncio.run(scenario())
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1\r\n" in answer
-    assert json.loads(rest)["code"] == "unavailable"
+    problem = json.loads(rest)
+    assert (problem["status"], problem["code"]) == (503, "unavailable")
+    assert problem.keys() >= {"type", "title", "detail"}

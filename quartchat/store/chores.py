@@ -86,18 +86,15 @@ def owe(what: What, *, after_ms: int = GRACE_MS) -> Chore:
     return Chore(Row.create(data=_encode(what).decode(), due=_now_ms() + after_ms).id, what)
 
 
-def before(chore: Chore) -> list[Chore]:
-    """Return what the log of a chore's room is owed from before, and must be told of first.
+def before(chore_id: int, room_id: RoomId) -> list[Chore]:
+    """Return what a room's log is owed from before a chore, and must be told of first.
 
     Who commits second may be faster, and a room's last `room.update` must be its last state.
     """
-    if not isinstance(chore.what, Tell | Leave):
-        return []
     tells, leaves = (
-        Row.data.startswith(f'{{"kind":"{kind}","room_id":{chore.what.room_id},')
-        for kind in ("tell", "leave")
+        Row.data.startswith(f'{{"kind":"{kind}","room_id":{room_id},') for kind in ("tell", "leave")
     )
-    rows = Row.select().where(Row.id < chore.id, tells | leaves).order_by(Row.id).limit(EARLIER)
+    rows = Row.select().where(Row.id < chore_id, tells | leaves).order_by(Row.id).limit(EARLIER)
     return [Chore(row.id, _decode(row.data)) for row in rows]
 
 

@@ -213,9 +213,9 @@ def start_leave(user_id: UserId, room_id: RoomId) -> Owed | None:
     """
     with transaction():
         direct = roles.lock(room_id).visibility == "direct"
-        if direct and roles.present(user_id, room_id) is not None:
-            raise errors.Forbidden("Nobody can leave a direct room.")
         was = roles.present(user_id, room_id)
+        if direct and was is not None:
+            raise errors.Forbidden("Nobody can leave a direct room.")
         # A joining that the log may not have heard of yet goes with its leave: `chores.pay` tells
         # of both, so that what still comes of it, from another process, comes second.
         joins = was is not None and was.state == "joining"
