@@ -58,7 +58,13 @@ class Acks:
             data = numbered(appended.n, draft.rest)
             await self._commit(records.event(draft, appended, data))
         elif appended.outcome == "again":
-            await self._committed(draft.room_id, appended.n)
+            await self.committed(draft.room_id, appended.n)
+
+    async def committed(self, room_id: RoomId, n: int) -> None:
+        """Wait until SQL holds an event that an earlier send made."""
+        async with asyncio.timeout(ACK_S):
+            while await store.run(archive.event, room_id, n) is None:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)
 
     async def _commit(self, event: Event) -> None:
         if len(self._waiting) >= WAITING:
@@ -69,12 +75,6 @@ class Acks:
             self._task = asyncio.create_task(self._commit_all())
         async with asyncio.timeout(ACK_S):
             await future
-
-    async def _committed(self, room_id: RoomId, n: int) -> None:
-        """Wait until SQL holds an event that an earlier send made."""
-        async with asyncio.timeout(ACK_S):
-            while await store.run(archive.event, room_id, n) is None:  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_S)
 
     async def _commit_all(self) -> None:
         try:

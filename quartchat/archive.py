@@ -24,7 +24,7 @@ from quartchat import (
 )
 from quartchat.config import Config
 from quartchat.events import NOBODY, Control, Event, FeedId, RoomId
-from quartchat.group import GroupLostError, Lane
+from quartchat.group import GroupLostError, Lane, Taken
 from quartchat.store import events as archive
 from quartchat.stream import Streams
 
@@ -43,7 +43,8 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     await engines.check(config.redis_url)
     tasks.heed()
     store.open_database(config.database_url, pool=1)
-    streams = Streams(config.redis_url, config.partitions)
+    replicated = config.ack == "replicated"
+    streams = Streams(config.redis_url, config.partitions, replicated=replicated)
     # Of a cluster each partition has a worker: a node that is away must not hold up the rest.
     workers = [_Worker(config, streams, lane) for lane in streams.lanes]
     work = [asyncio.create_task(worker.run(), name="archive") for worker in workers]
@@ -68,7 +69,8 @@ class _Worker:
         self._stored = float("-inf")  # when it last committed events
         self._joined = False
         # What was taken and is not committed yet; tried again where SQL was away.
-        self._held: list[tuple[int, list[Event | Control]]] = []
+        self._held: Taken = []
+        self._kept = True  # whether no failover can take that back any more
         # Rooms' newest committed (feed id, number) that may lie above another worker's
         # uncommitted entries; trimmed once everything below is committed.
         self._committed: dict[int, dict[RoomId, tuple[FeedId, int]]] = {}
@@ -105,10 +107,11 @@ class _Worker:
         if self._unsure:
             await history.heads(self._streams, list(self._recent), NOBODY)
             self._unsure = False
-        if not self._held and monotonic() - self._claimed >= CLAIM_EVERY_S:
-            await self._take_over()
         if not self._held:
-            self._held = await self._group.take(self._name, BATCH, self._lane)
+            await self._take()
+        if not self._kept:
+            self._held = await self._group.kept(self._held)
+            self._kept = True
         news = max((len(entries) for _, entries in self._held), default=0)
         while self._held:
             await self._store(*self._held[0])
@@ -119,6 +122,13 @@ class _Worker:
             earlier, self._stored = self._stored, monotonic()
             if self._stored - earlier < 2 * PACE_S:
                 await asyncio.sleep(PACE_S)
+
+    async def _take(self) -> None:
+        self._kept = False
+        if monotonic() - self._claimed >= CLAIM_EVERY_S:
+            await self._take_over()
+        if not self._held:
+            self._held = await self._group.take(self._name, BATCH, self._lane)
 
     async def _take_over(self) -> None:
         """Take what other workers have left undone, or will have if they are dead."""

@@ -89,12 +89,13 @@ class Cluster(AsyncCoreCommands):
         self,
         key: str,
         call: Callable[[Node], Awaitable[Any]],
-        command: tuple[Any, ...],
-        options: dict[str, Any],
+        command: tuple[Any, ...] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> Any:
-        """Call with the node that has a key, until it answers; `command` is what `call` runs.
+        """Call with the node that has a key, until it answers.
 
-        Raises one of `AWAY` after `PATIENCE_S`.
+        `command` is what `call` runs, for a key that is on its way to another node; without
+        it that is waited for. Raises one of `AWAY` after `PATIENCE_S`.
         """
         slot = key_slot(key.encode())
         deadline = monotonic() + PATIENCE_S
@@ -107,7 +108,9 @@ class Cluster(AsyncCoreCommands):
                 self._slots[slot] = self._target(error, slot)
             except exceptions.AskError as error:  # the slot is on its way: only this once
                 with suppress(*_LOST):
-                    return await self._asking(self._target(error, slot), command, options)
+                    if command is not None:
+                        return await self._asking(self._target(error, slot), command, options)
+                await asyncio.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - spreads the callers
             except _LOST:
                 if monotonic() > deadline:
                     raise
@@ -116,10 +119,12 @@ class Cluster(AsyncCoreCommands):
             if monotonic() > deadline:
                 raise exceptions.TryAgainError("the slot is moving")
 
-    async def _asking(self, node: Node, command: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    async def _asking(
+        self, node: Node, command: tuple[Any, ...], options: dict[str, Any] | None
+    ) -> Any:
         async with self.client(node).pipeline(transaction=False) as pipe:
             pipe.execute_command("ASKING")
-            pipe.execute_command(*command, **options)
+            pipe.execute_command(*command, **(options or {}))
             try:
                 return (await pipe.execute())[1]
             except exceptions.ResponseError as error:
@@ -191,9 +196,10 @@ class Routed:
 
     async def call(self, keys: list[str], args: list[Any]) -> Any:
         """Run the script where its keys are, and return its reply."""
-        whole = ("EVAL", self._text, len(keys), *keys, *args)
+        # What is asked of another node, alone, is confirmed by nobody.
+        whole = ("EVAL", self._text, len(keys), *keys, *args) if self._kind is Pipelined else None
         return await self._cluster.routed(
-            keys[0], lambda node: self._of(node).call(keys, args), whole, {}
+            keys[0], lambda node: self._of(node).call(keys, args), whole
         )
 
     def _of(self, node: Node) -> Pipelined:

@@ -155,12 +155,13 @@ class Edits:
             await lock.acquire()
         try:
             for _ in range(TRIES):
-                seen = await history.message(self._streams, asked.room_id, asked.n)
+                seen = await history.message(self._streams, asked.room_id, asked.n, kept=True)
                 if seen is None:
                     raise errors.NotFound
                 step = asked.make(_decode(seen.data))
                 try:
                     if step is None:
+                        await self._chat.posts.hold(asked.room_id, seen)
                         return await self._repeated(asked, seen)
                     return await self._append(asked, seen, step)
                 except Stale:

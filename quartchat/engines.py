@@ -15,7 +15,8 @@ from redis.backoff import NoBackoff
 from quartchat import redis_client, redis_url
 from quartchat.cluster import Cluster, Routed
 from quartchat.process import StartError
-from quartchat.redis_client import Client, Pipelined, Replicated
+from quartchat.redis_client import Client, Pipelined
+from quartchat.replicas import Replicated
 
 RETRIES = 2  # with TIMEOUT_S, a request waits at most about 9 s for a Redis that hangs
 CONNECTIONS = 32  # per process and node; more callers wait for one

@@ -166,11 +166,11 @@ class Feed:
         One that Redis knows nothing of gets an entry first: to begin at 0 would be to say that
         there was nothing before, while SQL may hold all that a Redis had that was emptied since.
         """
-        position = await self._streams.position()
+        position = await self._streams.position(kept=True)
         for partition, last in enumerate(position):
             if not last:
                 await self._streams.control(Control("begin", events.NOBODY), partition)
-        return position if all(position) else await self._streams.position()
+        return position if all(position) else await self._streams.position(kept=True)
 
     async def _find_signals(self, lane: Lane) -> None:
         """Begin at the present end of the signals, or go on if none were lost meanwhile."""

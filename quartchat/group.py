@@ -15,7 +15,7 @@ from typing import Any
 
 from redis import exceptions
 
-from quartchat import events, records
+from quartchat import events, records, replicas
 from quartchat.events import Control, Event, FeedId, RoomId
 
 # A read waits so long for news; must stay below redis_client.TIMEOUT_S.
@@ -24,6 +24,7 @@ WINDOW = 5_000  # entries a feed keeps once archived; it is cut when it has twic
 NAME = "archive"
 
 Lane = tuple[int, ...]  # partitions that are read by one command
+Taken = list[tuple[int, list[Event | Control]]]  # entries per partition
 
 _lua = Path(__file__).with_name("lua")
 
@@ -45,10 +46,13 @@ class GroupLostError(Exception):
 class Group:
     """One process's access to the group; `tail` is the client for commands that wait."""
 
-    def __init__(self, client: Any, tail: Any, partitions: int) -> None:
+    def __init__(
+        self, client: Any, tail: Any, partitions: int, *, replicated: bool = False
+    ) -> None:
         self._redis = client
         self._tail = tail
         self._partitions = partitions
+        self._replicated = replicated
         self._archived = client.register_script((_lua / "archived.lua").read_text())
 
     async def join(self, partition: int) -> None:
@@ -59,9 +63,7 @@ class Group:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    async def take(
-        self, consumer: str, limit: int, lane: Lane
-    ) -> list[tuple[int, list[Event | Control]]]:
+    async def take(self, consumer: str, limit: int, lane: Lane) -> Taken:
         """Wait up to `BLOCK_S` for entries that no worker has had, per partition."""
         with _missed():
             reply = await self._tail.xreadgroup(
@@ -77,6 +79,19 @@ class Group:
             for p, entries in found
             if entries
         ]
+
+    async def kept(self, taken: Taken) -> Taken:
+        """Wait until no failover can take entries of one lane back; leave out what one did.
+
+        That is where only what a replica has is acknowledged; elsewhere nothing is waited for.
+        """
+        ends = {p: events.unpack(entries[-1].feed) for p, entries in taken if entries}
+        if not ends or not self._replicated:
+            return taken
+        held = await replicas.have(self._redis, {key(p): end for p, end in ends.items()})
+        if len(held) < len(ends):
+            await replicas.part(self._tail)
+        return [(p, entries) for p, entries in taken if not entries or key(p) in held]
 
     async def claim(
         self, partition: int, consumer: str, idle_s: float, limit: int

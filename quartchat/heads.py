@@ -61,14 +61,14 @@ class Heads:
         self, asked: list[frozenset[RoomId]]
     ) -> dict[frozenset[RoomId], tuple[Position, dict[RoomId, int]]]:
         everything = list(frozenset[RoomId]().union(*asked))
-        position, heads = await history.heads(self._streams, everything, NOBODY)
+        position, heads = await history.heads(self._streams, everything, NOBODY, kept=True)
         # A room that is removed meanwhile is in none of them.
         return {
             some: (position, {r: heads[r].n for r in sorted(some & heads.keys())}) for some in asked
         }
 
     async def _ask(self, room_id: RoomId) -> None:
-        position, heads = await history.heads(self._streams, [room_id], NOBODY)
+        position, heads = await history.heads(self._streams, [room_id], NOBODY, kept=True)
         # Everything after this number comes by the feed.
         if room_id in self._recent.heads and room_id in heads:
             self._recent.watch(room_id, heads[room_id].n)

@@ -71,13 +71,15 @@ async def event(streams: Streams, room_id: RoomId, n: int) -> Event | None:
     return await store.run(archive.event, room_id, n)
 
 
-async def message(streams: Streams, room_id: RoomId, n: int) -> Standing | None:
-    """Return one message as it stands, or None.
+async def message(
+    streams: Streams, room_id: RoomId, n: int, *, kept: bool = False
+) -> Standing | None:
+    """Return one message as it stands, or None; `kept`: see `Streams.states`.
 
     Redis is asked for changes first. What it has forgotten by then, SQL knows; what comes
     after that is for the caller's append to find out.
     """
-    forgotten, changed = await streams.states(room_id, [n])
+    forgotten, changed = await streams.states(room_id, [n], kept=kept)
     if n in changed:
         return changed[n]
     found = await streams.read(room_id, n - 1, 1)
@@ -98,18 +100,18 @@ async def head(streams: Streams, room_id: RoomId, user_id: UserId = NOBODY) -> H
 
 
 async def heads(
-    streams: Streams, room_ids: Sequence[RoomId], user_id: UserId
+    streams: Streams, room_ids: Sequence[RoomId], user_id: UserId, *, kept: bool = False
 ) -> tuple[Position, dict[RoomId, Head]]:
     """Return the feed's end and where rooms stand; Redis is told first where it does not know.
 
-    A room that is removed meanwhile is missing from the answer.
+    A room that is removed meanwhile is missing from the answer. `kept`: see `Streams.snapshot`.
     """
-    position, found = await streams.snapshot(room_ids, user_id)
+    position, found = await streams.snapshot(room_ids, user_id, kept=kept)
     unknown = [room_id for room_id in room_ids if room_id not in found]
     if unknown:
         for room_id in unknown:
             await seed(streams, room_id)
-        position, found = await streams.snapshot(room_ids, user_id)
+        position, found = await streams.snapshot(room_ids, user_id, kept=kept)
     return position, found
 
 

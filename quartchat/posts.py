@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from quartchat import errors, events, history, metrics, sends, store, stream
+from quartchat import errors, events, history, metrics, records, sends, store, stream
 from quartchat.acks import Acks
 from quartchat.config import Config
-from quartchat.events import Message
-from quartchat.records import Appended, Stale
+from quartchat.events import Message, RoomId
+from quartchat.records import Appended, Stale, Standing
 from quartchat.store import events as archive
 from quartchat.stream import Draft, Streams
 
@@ -44,7 +44,7 @@ class Posts:
         sent_ms = None if client_id is None else sends.made_ms(client_id)
         draft = dataclasses.replace(
             draft,
-            key=stream.random_key() if client_id is None else client_id,
+            key=records.random_key() if client_id is None else client_id,
             key_ttl_s=stream.OWN_KEY_TTL_S if client_id is None else stream.SENT_TTL_S,
             sent_ms=sent_ms,
         )
@@ -78,6 +78,11 @@ class Posts:
                 return earlier
         # `full`, or a Redis that is emptied as fast as it is seeded
         raise errors.Unavailable("The archive is too far behind.", retry_after_s=RETRY_S)
+
+    async def hold(self, room_id: RoomId, seen: Standing) -> None:
+        """Wait until SQL has a message's last change too, where that is acknowledged alone."""
+        if self._acks is not None and seen.version:
+            await self._acks.committed(room_id, int(seen.version))
 
     async def _seeded(self, draft: Draft) -> Appended:
         appended = await self._streams.append(draft)

@@ -1,5 +1,6 @@
 """What goes into Redis and comes out: drafts, and from replies and entries to structs."""
 
+import secrets
 from dataclasses import dataclass, field
 
 import msgspec
@@ -139,3 +140,8 @@ def feed_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Event | Control:
         feed,
         int(fields[b"m"]),
     )
+
+
+def random_key() -> str:
+    """Make a key for a send that its client did not name, so that our own retry is safe."""
+    return f"-{secrets.token_hex(12)}"

@@ -20,7 +20,6 @@ BATCH = 64  # calls of one pipeline; Redis does nothing else meanwhile
 WAITING = 4096  # calls that wait for a pipeline; past it they fail at once
 GATHER_S = 0.004  # between pipelines, where calls come in company; or until there are as many
 LATELY = 64  # as the largest of so many pipelines had
-REPLICATE_MS = 1000  # what a replica gets to confirm a batch
 
 
 class RefusedError(exceptions.ResponseError):
@@ -167,31 +166,6 @@ class Pipelined:
 
     def _commands(self, batch: list[Call]) -> list[Command]:
         return [("EVALSHA", self._sha, len(keys), *keys, *args) for keys, args, _ in batch]
-
-
-class Replicated(Pipelined):
-    """The same, but a call succeeds only once a replica has it too.
-
-    WAIT speaks of this connection's last write, so there is one also where every call of the
-    batch only found what an earlier one wrote.
-    """
-
-    async def _pipeline(self, batch: list[Call]) -> list[Any]:
-        tag = batch[0][0][0].partition("{")[2].partition("}")[0]
-        *replies, written, replicas = await round_trip(
-            self._redis,
-            [
-                *self._commands(batch),
-                ("SET", f"ack:{{{tag}}}", 1),
-                ("WAIT", 1, REPLICATE_MS),
-            ],
-        )
-        for outcome in (written, replicas):
-            if isinstance(outcome, Exception):
-                raise outcome
-        if replicas < 1:
-            raise RefusedError("no replica has confirmed the write")
-        return list(replies)
 
 
 async def round_trip(client: Any, commands: Sequence[Command]) -> list[Any]:

@@ -18,9 +18,9 @@ ever, and nothing is removed that is not in SQL. It knows nothing of users' righ
 """
 
 import asyncio
-import secrets
 from binascii import crc32
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -57,11 +57,14 @@ class Streams:
         # A cancelled command can leave a connection one reply behind (redis-py#2624), and a
         # blocked one is held for a second: the tail has a client of its own.
         self._tail = engines.connect(url, connections=1 + len(self.lanes))
-        self._appends = engines.pipelined(self._redis, _scripts["append"], replicated=replicated)
-        self._trims = engines.pipelined(self._redis, _scripts["trim"], replicated=False)
+        run = partial(engines.pipelined, self._redis)
+        self._trims = run(_scripts["trim"], replicated=False)
+        # What these say, or do, no failover takes back, where that is asked for.
+        kept = ("append", "snapshot", "states")
+        self._kept = {name: run(_scripts[name], replicated=replicated) for name in kept}
         self._script = {name: self._redis.register_script(text) for name, text in _scripts.items()}
         self.live = live.Live(self._redis, self.partition)
-        self.group = group.Group(self._redis, self._tail, partitions)
+        self.group = group.Group(self._redis, self._tail, partitions, replicated=replicated)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -93,7 +96,7 @@ class Streams:
     async def append(self, draft: Draft) -> Appended:
         """Give an event its number, store it, feed it, remember its key: safe to repeat."""
         room_id, change = draft.room_id, draft.change
-        reply = await self._appends.call(
+        reply = await self._kept["append"].call(
             [
                 self._key("meta", room_id),
                 f"{self._key('sent', room_id)}:{draft.author_id}:{draft.key}",
@@ -201,31 +204,33 @@ class Streams:
             for entry_id, (_, kind, _, data) in entries
         ]
 
-    async def states(self, room_id: RoomId, ids: Sequence[int]) -> tuple[bytes, States]:
+    async def states(
+        self, room_id: RoomId, ids: Sequence[int], *, kept: bool = False
+    ) -> tuple[bytes, States]:
         """Return what Redis knows of changed messages; of those that changed later, all.
 
-        Later means: after the number that comes in front.
+        Later means: after the number that comes in front. `kept`: where only what a replica has
+        is acknowledged, wait until it has all of this.
         """
         keys = [self._key("meta", room_id), *self._states(room_id)]
-        forgotten, found = await self._script["states"](keys=keys, args=ids)
+        ask = self._kept["states"].call if kept else self._script["states"]
+        forgotten, found = await ask(keys, list(ids))
         return forgotten, {int(n): Standing(data, v, forgotten) for n, v, data in found}
 
     async def snapshot(
-        self, rooms: Sequence[RoomId], user_id: UserId
+        self, rooms: Sequence[RoomId], user_id: UserId, *, kept: bool = False
     ) -> tuple[Position, dict[RoomId, Head]]:
         """Return the feeds' last ids and the rooms' heads, per partition of one moment.
 
-        A room that Redis does not know is missing from the answer.
+        A room that Redis does not know is missing from the answer. `kept` as above.
         """
         by_partition: dict[int, list[RoomId]] = {p: [] for p in range(self.partitions)}
         for room_id in rooms:
             by_partition[self.partition(room_id)].append(room_id)
+        ask = self._kept["snapshot"].call if kept else self._script["snapshot"]
         replies = await asyncio.gather(
             *(
-                self._script["snapshot"](
-                    keys=[group.key(p), *(self._key("meta", room_id) for room_id in ids)],
-                    args=[f"r{user_id}"],
-                )
+                ask([group.key(p), *(self._key("meta", id_) for id_ in ids)], [f"r{user_id}"])
                 for p, ids in by_partition.items()
             )
         )
@@ -237,11 +242,11 @@ class Streams:
         }
         return tuple(events.pack(last) for last, _ in replies), heads
 
-    async def position(self, lane: Lane | None = None) -> Position:
-        """Return the last id of every feed, or of some."""
-        script = self._script["snapshot"]
+    async def position(self, lane: Lane | None = None, *, kept: bool = False) -> Position:
+        """Return the last id of every feed, or of some; `kept` as above."""
+        ask = self._kept["snapshot"].call if kept else self._script["snapshot"]
         lane = self.everything if lane is None else lane
-        replies = await asyncio.gather(*(script(keys=[group.key(p)], args=[""]) for p in lane))
+        replies = await asyncio.gather(*(ask([group.key(p)], [""]) for p in lane))
         return tuple(events.pack(last) for last, _ in replies)
 
     async def tail(
@@ -249,21 +254,21 @@ class Streams:
     ) -> tuple[list[tuple[int, Event | Control]], list[Signal]]:
         """Wait up to `group.BLOCK_S` for (partition, entry) after `position`, in feed order.
 
-        Also for signals after the places in `heard`, which move on.
+        Also for signals after the places in `heard`, which move on. See also `Group.kept`.
         """
         feeds = {group.key(p): events.unpack(position[p]) for p in lane}
         lives = {live.key(p): events.unpack(heard[p]) for p in lane}
         reply = await self._tail.xread(feeds | lives, count=TAIL, block=int(group.BLOCK_S * 1000))
+        taken = [
+            (p, [records.feed_entry(*entry) for entry in reply.get(group.key(p).encode(), ())])
+            for p in lane
+        ]
+        entries = [(p, entry) for p, kept in await self.group.kept(taken) for entry in kept]
         found: list[Signal] = []
         for p in lane:
-            if (told := reply.get(live.key(p).encode())) is not None:
-                heard[p], more = live.read(told)
+            if (signals := reply.get(live.key(p).encode())) is not None:
+                heard[p], more = live.read(signals)
                 found += more
-        entries = [
-            (partition, records.feed_entry(*entry))
-            for partition in lane
-            for entry in reply.get(group.key(partition).encode(), ())
-        ]
         return entries, found
 
     async def read_feed(self, partition: int, after: FeedId, limit: int) -> list[Event | Control]:
@@ -293,8 +298,3 @@ class Streams:
     async def remove(self, room_id: RoomId) -> None:
         """Forget a room; what is still appended to it is refused, once SQL is asked about it."""
         await self._redis.delete(*self._keys(room_id), *self._states(room_id))
-
-
-def random_key() -> str:
-    """Make a key for a send that its client did not name, so that our own retry is safe."""
-    return f"-{secrets.token_hex(12)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import harness
 import pytest
-from engines import nodes, postgres
+from engines import nodes, postgres, tls
 from rolling import until
 
 from quartchat import store
@@ -21,6 +21,7 @@ SHARED: dict[str, type[Engine]] = {
     "standalone": harness.Valkey,
     "cluster": nodes.Clusters,
     "sentinel": nodes.Sentinels,
+    "tls": tls.Valkey,
 }
 OWN = SHARED | {"cluster": nodes.Cluster}
 clusters: list[nodes.Clusters] = []  # the one of this run, where it runs on clusters

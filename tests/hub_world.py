@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from hub_model import Client, Log
 
-from quartchat import errors, group, history, store, stream
+from quartchat import errors, group, history, records, store
 from quartchat.chat import Chat
 from quartchat.config import Config
 from quartchat.events import Control, Event, FeedId, Position, RoomId, User, UserId, unpack
@@ -150,7 +150,7 @@ class World:
 
     async def _say(self, room_id: RoomId, size: int) -> None:
         rest = b',"room_id":%d,"body":"%s"}' % (room_id, b"x" * size)
-        draft = Draft(room_id, self.bob.id, "message", rest, stream.random_key(), "")
+        draft = Draft(room_id, self.bob.id, "message", rest, records.random_key(), "")
         if (await self.streams.append(draft)).outcome == "unseeded":  # Redis was emptied
             await history.seed(self.streams, room_id)
             assert (await self.streams.append(draft)).outcome == "new"

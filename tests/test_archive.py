@@ -14,7 +14,18 @@ import pytest
 import structlog
 from redis.exceptions import ResponseError
 
-from quartchat import acks, archive, engines, events, fold, group, history, metrics, store, stream
+from quartchat import (
+    acks,
+    archive,
+    engines,
+    events,
+    fold,
+    group,
+    history,
+    metrics,
+    records,
+    store,
+)
 from quartchat.config import Config
 from quartchat.events import Control, Event, FeedId, Message, RoomId, User, UserId
 from quartchat.records import Change
@@ -77,7 +88,7 @@ class Log:
         for number in range(count):
             room_id = (rooms or (LOBBY, DEN))[number % (len(rooms) or 2)]
             rest = b',"author":{"id":1,"username":"ann","display_name":"","created_at":""}}'
-            draft = Draft(room_id, ANN, "message", rest, stream.random_key(), "")
+            draft = Draft(room_id, ANN, "message", rest, records.random_key(), "")
             appended = await self.streams.append(draft)
             assert appended.outcome == "new"
             self.rows.append((room_id, appended.n, (b'{"id":%d' % appended.n + rest).decode()))
@@ -378,13 +389,13 @@ def test_a_worker_stops_when_it_is_told_to_also_without_redis(run: Run, config: 
 async def append(log: Log, kind: str, message: Message) -> Message:
     """Put a message, or what a change makes of it, on the lobby's log."""
     if kind == "message":
-        draft = Draft(LOBBY, ANN, kind, events.unnumbered(message), stream.random_key(), "")
+        draft = Draft(LOBBY, ANN, kind, events.unnumbered(message), records.random_key(), "")
         appended = await log.streams.append(draft)
         return msgspec.structs.replace(message, id=appended.n)
     seen = await history.message(log.streams, LOBBY, message.id)
     assert seen is not None
     rest, change = msgspec.json.encode(message), Change(message.id, seen)
-    draft = Draft(LOBBY, ANN, kind, rest, stream.random_key(), "", change=change)
+    draft = Draft(LOBBY, ANN, kind, rest, records.random_key(), "", change=change)
     assert (await log.streams.append(draft)).outcome == "new"
     return message
 

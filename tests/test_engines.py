@@ -152,28 +152,10 @@ def test_slots_that_move_under_load_lose_and_double_nothing(
         server = serve(cluster.url())
         with sending(server) as sender:
             for partition in range(int(harness.PARTITIONS)):
-                move(cluster, key_slot(b"{%d}" % partition), way)
+                cluster.move(key_slot(b"{%d}" % partition), at_once=way == "at once")
                 sender.wait_for_more(2)
             sender.wait_for_more()
         check(server, sender)
-
-
-def move(cluster: nodes.Cluster, slot: int, way: str) -> None:
-    """Give a slot to the next master, as `--cluster reshard` does, or as Valkey 9 can."""
-    source = cluster.owner(slot)
-    masters = cluster.masters
-    target = masters[(masters.index(source) + 1) % len(masters)]
-    theirs, mine = (node.do("CLUSTER", "MYID").decode() for node in (target, source))
-    if way == "at once":
-        source.do("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", theirs)
-        harness.eventually(lambda: cluster.owner(slot) is target)
-        return
-    target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", mine)
-    source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", theirs)
-    while keys := source.do("CLUSTER", "GETKEYSINSLOT", slot, 100):
-        source.do("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-    for node in (target, source, *masters):
-        node.do("CLUSTER", "SETSLOT", slot, "NODE", theirs)
 
 
 def test_a_replica_takes_over_from_a_dead_master_of_a_cluster(serve: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartchat import group, history, recent, store, stream
+from quartchat import group, history, recent, records, store
 from quartchat.events import NEVER, Event, FeedId, RoomId, UserId, unpack
 from quartchat.history import Page
 from quartchat.records import Head
@@ -57,7 +57,7 @@ async def add(streams: Streams, room_id: RoomId, kinds: str) -> None:
     """Append events: m is a message, j a join."""
     for kind in kinds:
         draft = Draft(
-            room_id, ANN, KINDS[kind], b',"k":"%s"}' % kind.encode(), stream.random_key(), ""
+            room_id, ANN, KINDS[kind], b',"k":"%s"}' % kind.encode(), records.random_key(), ""
         )
         assert (await streams.append(draft)).outcome == "new"
 

@@ -23,8 +23,9 @@ FLOORS = """
     tcp
     fold exchange
     http1 tasks sends redis_client records live
-    cluster group
-    engines
+    cluster
+    replicas
+    engines group
     store.models
     store
     store.chores

@@ -160,6 +160,12 @@ class Cluster(Nodes):
         for node in self.nodes:
             _until(lambda node=node: self._settled(node))
 
+    def settled(self) -> bool:
+        """Whether all nodes are there and agree, and replicas follow."""
+        with suppress(redis.RedisError):
+            return all(map(self._settled, self.nodes))
+        return False
+
     def _settled(self, node: Node) -> bool:
         info = node.do("CLUSTER", "INFO")
         known = dict(line.split(":") for line in info.decode().split())
@@ -185,6 +191,23 @@ class Cluster(Nodes):
         ]
         port = max(set(ports), key=ports.count)
         return next(node for node in self.nodes if node.port == port)
+
+    def move(self, slot: int, *, at_once: bool) -> None:
+        """Give a slot to the next master, key by key as `--cluster reshard`, or as Valkey 9 can."""
+        source = self.owner(slot)
+        masters = [node for node in self.nodes if node.do("ROLE")[0] == b"master"]
+        target = masters[(masters.index(source) + 1) % len(masters)]
+        theirs, mine = (node.do("CLUSTER", "MYID").decode() for node in (target, source))
+        if at_once:
+            source.do("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", theirs)
+            _until(lambda: self.owner(slot) is target)
+            return
+        target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", mine)
+        source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", theirs)
+        while keys := source.do("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            source.do("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source, *masters):
+            node.do("CLUSTER", "SETSLOT", slot, "NODE", theirs)
 
 
 class Sentinels(Nodes):
@@ -236,8 +259,21 @@ class Sentinels(Nodes):
 
     def current(self) -> Node:
         """The node that the Sentinels call the master now."""
-        address = self.sentinels[0].do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-        return next(node for node in self.nodes if node.port == int(address[1]))
+        port = self._named(self.sentinels[0])
+        return next(node for node in self.nodes if node.port == port)
+
+    def _named(self, sentinel: Node) -> int:
+        return int(sentinel.do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
+
+    def settled(self) -> bool:
+        """Whether all Sentinels name one master, and the other node follows it."""
+        with suppress(redis.RedisError):
+            named = {self._named(sentinel) for sentinel in self.sentinels}
+            others = [node for node in (self.master, self.replica) if node.port not in named]
+            if len(named) == len(others) == 1:
+                role = others[0].do("ROLE")
+                return role[0] == b"slave" and role[2] in named and role[3] == b"connected"
+        return False
 
     def _sees_all(self, sentinel: Node) -> bool:
         fields = sentinel.do("SENTINEL", "MASTER", SERVICE)

@@ -27,7 +27,7 @@ async def everything(system: System, stage: Stage) -> None:
     if not await system.wait_until_archived(CAUGHT_UP_S):
         notes.troubles.append(f"not archived {CAUGHT_UP_S} s after the last send")
         return
-    await system.redis.flushall()
+    await system.valkeys.flush()
     for node in system.webs:
         node.kill()
     await system.wait_until_ready()

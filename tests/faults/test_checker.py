@@ -175,6 +175,19 @@ def test_a_reset_is_allowed_to_readers_of_all_rooms_of_an_emptied_valkey(good: R
     assert kinds(good) == {"reset"}
 
 
+def test_a_quiet_partition_may_be_found_emptied_later(good: Record) -> None:
+    good.faults.append(Fault(19, checker.EMPTIED, "", 20))
+    reader = log(1, every_room=True)
+    reader.segments.append(Segment({}, [event(3)]))
+    reader.resets = [Reset(60, "lost")]
+    good.logs.append(reader)
+    assert kinds(good) == {"reset"}
+    good.partitions = 2
+    assert kinds(good) == set()
+    reader.every_room = False
+    assert kinds(good) == {"reset"}
+
+
 def test_after_a_reset_a_reader_must_get_what_follows(good: Record) -> None:
     good.faults.append(Fault(19, checker.EMPTIED, "", 20))
     reader = log(every_room=True)

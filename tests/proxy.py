@@ -2,14 +2,17 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 CHUNK = 64 << 10  # bytes read at once
+GOODBYE_S = 1.0  # what TLS gets to end properly
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+Edit = Callable[[bytes], bytes]
 
 
 @dataclass(eq=False)
@@ -37,17 +40,35 @@ class Trap:
 
 
 class Proxy:
-    """Listens on a port of its own and forwards to wherever `connect` leads."""
+    """Listens on a port of its own and forwards to wherever `connect` leads.
 
-    def __init__(self, connect: Connect) -> None:
+    Several may share their traps. With `certificate` it speaks TLS with those who come;
+    `edit` is what becomes of each chunk that goes back to them.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        traps: list[Trap] | None = None,
+        *,
+        certificate: ssl.SSLContext | None = None,
+        edit: Edit = bytes,
+    ) -> None:
         self.port = 0
-        self.traps: list[Trap] = []
-        self._connect = connect
+        self.traps: list[Trap] = [] if traps is None else traps
+        self._connect, self._certificate, self._edit = connect, certificate, edit
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; on any free port, unless one is named."""
+        self._server = await asyncio.start_server(
+            self._accept,
+            host,
+            port,
+            ssl=self._certificate,
+            ssl_shutdown_timeout=None if self._certificate is None else GOODBYE_S,
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -71,7 +92,7 @@ class Proxy:
             return
         task = asyncio.current_task()
         assert task is not None
-        link = _Link(self.traps, (reader, writer), (up_reader, up_writer), task)
+        link = _Link(self.traps, self._edit, (reader, writer), (up_reader, up_writer), task)
         self._links.add(link)
         try:
             await link.run()
@@ -85,12 +106,13 @@ class _Link:
     def __init__(
         self,
         traps: list[Trap],
+        edit: Edit,
         down: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         up: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         task: "asyncio.Task[None]",
     ) -> None:
         self.task = task
-        self._traps = traps
+        self._traps, self._edit = traps, edit
         self._down, self._up = down, up
         self._deaf = False  # what comes back is lost
 
@@ -116,33 +138,32 @@ class _Link:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        look: Callable[[bytes], bytes | None],
+        look: Callable[[bytes], tuple[bytes, bool]],
     ) -> None:
+        goes_on = True
         with suppress(OSError):
-            while chunk := await reader.read(CHUNK):
-                passed = look(chunk)
-                writer.write(chunk if passed is None else passed)
+            while goes_on and (chunk := await reader.read(CHUNK)):
+                passed, goes_on = look(chunk)
+                writer.write(passed)
                 await writer.drain()
-                if passed is not None:
-                    break
             # What is written must not be lost with an abort; a closed end takes nothing more.
             writer.close()
             await writer.wait_closed()
 
-    def _command(self, chunk: bytes) -> bytes | None:
-        """Return None to forward the chunk and go on, or what to forward before the cut."""
+    def _command(self, chunk: bytes) -> tuple[bytes, bool]:
+        """Return what to forward, and whether to go on."""
         for trap in self._traps:
             if trap.loses != "middle" and trap.needle.search(chunk) and trap.spring():
                 if trap.loses == "command":
-                    return b""
+                    return b"", False
                 self._deaf = True
-        return None
+        return chunk, True
 
-    def _reply(self, chunk: bytes) -> bytes | None:
+    def _reply(self, chunk: bytes) -> tuple[bytes, bool]:
         if self._deaf:
-            return b""
+            return b"", False
         for trap in self._traps:
             found = trap.needle.search(chunk) if trap.loses == "middle" else None
             if found is not None and trap.spring():
-                return chunk[: (found.end() + len(chunk)) // 2]
-        return None
+                return chunk[: (found.end() + len(chunk)) // 2], False
+        return self._edit(chunk), True

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-
-from faults.proxy import Proxy, Trap
+from proxy import Proxy, Trap
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
