@@ -205,6 +205,13 @@ class Chat:
             return await history.page_after(self._streams, room_id, after, limit)
         return await history.page_before(self._streams, room_id, before, limit)
 
+    async def newest(self, user: User, room_id: RoomId, limit: int) -> Page | None:
+        """Return a room's newest messages; None where the user is not in it."""
+        try:
+            return await self.messages(user, room_id, limit=limit)
+        except (errors.NotAMember, errors.NotFound):
+            return None
+
     async def seat(self, user: User, room_id: RoomId) -> Seat:
         """Return a member's seat in a room. Raises NotAMember, or NotFound if it is hidden."""
         return await self.seats.seat(user, room_id)

@@ -751,14 +751,28 @@ def test_on_a_phone_the_way_back_says_what_waits_in_other_rooms(
 
 
 ASKED = """() => performance.getEntriesByType("resource")
-  .filter(({ name }) => new URL(name).pathname.match(/^.api.(me|chat.rooms)$/))
+  .filter(({ name }) => new URL(name).pathname.match(/^.api.(me|chat.rooms|.*messages)$/))
   .map(({ name, initiatorType }) => [new URL(name).pathname, initiatorType])"""
 
 
 def test_what_the_page_needs_first_is_asked_for_once_and_before_its_scripts_run(
     open_page: Open, ann: harness.Client
 ) -> None:
-    page = open_page(address(ann.room()), ann)
+    room = ann.room()
+    ann.say(room, "here")
+    page = open_page("/", ann)
+    for path in ("/", address(room), address({"id": f"0{room['id']}"})):
+        page.goto(path)
+        status(page)
+        assert articles(page, "here").count() == (path != "/")
+        assert sorted(page.evaluate(ASKED)) == [["/api/chat/rooms", "link"], ["/api/me", "link"]]
+
+
+def test_a_room_of_others_is_asked_for_in_vain_and_without_a_complaint(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    page = open_page(address(bob.room()), ann)
+    expect(page.get_by_role("button", name="Join room")).to_be_visible()
     status(page)
     assert sorted(page.evaluate(ASKED)) == [["/api/chat/rooms", "link"], ["/api/me", "link"]]
 

@@ -171,6 +171,21 @@ def test_joined_lists_the_callers_rooms_alone(server: Server) -> None:
     assert one["name"] in names(bob, joined="false", q=one["name"])
 
 
+def test_a_room_that_is_opened_comes_with_its_newest_messages(server: Server) -> None:
+    ann, bob = server.user("ann"), server.user("bob")
+    room, empty, other = ann.room(), ann.room(), bob.room()
+    for number in range(51):
+        ann.say(room, f"number {number}")
+    opened = ann.get(ROOMS, joined="true", open=room["id"]).json()["opened"]
+    assert opened == ann.get(path(room, "/messages")).json()
+    assert (len(opened["messages"]), opened["has_more_before"]) == (50, True)
+    assert ann.get(ROOMS, open=empty["id"]).json()["opened"]["messages"] == []
+    hidden = bob.post(ROOMS, {"name": "hidden", "visibility": "private"}).json()
+    for not_hers in (other["id"], hidden["id"], 10**15 - 1, 0):
+        assert ann.get(ROOMS, open=not_hers).json()["opened"] is None
+    assert ann.get(ROOMS).json()["opened"] is None
+
+
 @pytest.mark.parametrize("literal", ["100%", "a_b", "back\\slash", "it's", '"x"', "*", "%_"])
 def test_a_search_is_for_the_text_itself(server: Server, literal: str) -> None:
     ann = server.user("ann")

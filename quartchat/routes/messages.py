@@ -8,11 +8,14 @@ from quart_schema import document_response, tag
 
 from quartchat import errors
 from quartchat.events import Message, RoomId
+from quartchat.history import Page
 from quartchat.routes import http
 from quartchat.routes.faults import visible
 
 blueprint = Blueprint("messages", __name__, url_prefix="/api/chat/rooms/<number:room>/messages")
 
+
+_decode = msgspec.json.Decoder(Message).decode
 
 ONE_OF_THREE = "give at most one of `before`, `after` and `around`."
 
@@ -53,6 +56,13 @@ class Messages(msgspec.Struct):
     messages: list[Message]
     has_more_before: bool
     has_more_after: bool
+
+
+def shown(page: Page) -> Messages:
+    """Return a page as a part of another answer."""
+    return Messages(
+        [_decode(event.data) for event in page.messages], page.more_before, page.more_after
+    )
 
 
 @blueprint.post("")

@@ -10,8 +10,10 @@ from quart_schema import document_response, tag
 
 from quartchat import errors, events
 from quartchat.events import Role, Room, RoomId, User, UserId
-from quartchat.routes import http
+from quartchat.routes import http, messages
 from quartchat.routes.faults import visible
+
+OPENED = 50  # messages of a room that is opened
 
 blueprint = Blueprint("rooms", __name__, url_prefix="/api/chat/rooms")
 
@@ -33,14 +35,22 @@ class RoomsQuery(msgspec.Struct, forbid_unknown_fields=True):
     after: Annotated[
         str | None, msgspec.Meta(description="The `next` of the page before; none: the first.")
     ] = None
+    open: Annotated[
+        http.Id | None,
+        msgspec.Meta(description="A room of the caller's whose newest messages come along."),
+    ] = None
 
 
 class Rooms(msgspec.Struct):
-    """A page of rooms by name; `cursor` is where to begin `GET /api/chat/events`."""
+    """A page of rooms by name; `cursor` is where to begin `GET /api/chat/events`.
+
+    `opened` has the newest messages of the room that was asked for by `open`, read after that.
+    """
 
     rooms: list[Room]
     next: str | None
     cursor: str
+    opened: messages.Messages | None
 
 
 class MembersQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,15 +86,22 @@ class Read(msgspec.Struct, forbid_unknown_fields=True):
 @document_response(Rooms)
 async def rooms(args: RoomsQuery) -> Response:
     """List the rooms that the caller may see, by name."""
-    found, following, position = await http.services().chat.rooms(
-        http.caller().user,
+    chat, user = http.services().chat, http.caller().user
+    found, following, position = await chat.rooms(
+        user,
         joined=args.joined,
         search=args.q.strip(),
         after=None if args.after is None else _place(args.after),
         limit=args.limit,
     )
+    page = None if args.open is None else await chat.newest(user, RoomId(args.open), OPENED)
     return http.answer(
-        Rooms(found, None if following is None else _cursor(following), events.cursor(position))
+        Rooms(
+            found,
+            None if following is None else _cursor(following),
+            events.cursor(position),
+            None if page is None else messages.shown(page),
+        )
     )
 
 

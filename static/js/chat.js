@@ -76,7 +76,7 @@ class Chat {
   async start() {
     const early = new Early();
     this.#listen();
-    const cursor = await persist(() => this.#session.load(), (problem) => this.#cannotStart(problem));
+    const cursor = await persist(() => this.#session.load(this.#roomAsked), (problem) => this.#cannotStart(problem));
     this.#session.outbox.restore();
     this.#route();
     setTimeout(this.#settle, FRAME_AFTER_MS);
@@ -180,9 +180,13 @@ class Chat {
     return this.#route();
   }
 
+  get #roomAsked() {
+    return Number(ROOM_PATH.exec(location.pathname)?.[1] ?? 0);
+  }
+
   /** Show what the address says. */
   async #route() {
-    const roomId = Number(ROOM_PATH.exec(location.pathname)?.[1] ?? 0);
+    const roomId = this.#roomAsked;
     const token = JOIN_PATH.exec(location.pathname)?.[1];
     const left = this.#session.open;
     document.body.dataset.view = roomId || token ? "room" : "list";

@@ -47,7 +47,8 @@ export class Log {
 
   /** The browser tells of a scroll with its next frame; a drawing before that must know it, too. */
   #notice() {
-    if (this.#pinned && this.#log.scrollTop < this.#endTop) this.#pinned = this.#fromEnd < AT_END_PX;
+    if (!this.#pinned || this.#endTop === 0) return; // nor is a log laid out before it was shown
+    if (this.#log.scrollTop < this.#endTop) this.#pinned = this.#fromEnd < AT_END_PX;
   }
 
   get #fromEnd() {

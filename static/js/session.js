@@ -15,7 +15,7 @@ import { Storage } from "./storage.js";
 import { Timelines } from "./timelines.js";
 import { Telling, Typing } from "./typing.js";
 
-const ROOMS_PER_PAGE = 200; // chat.html asks for the first page before there is a script
+const ROOMS_PER_PAGE = 200; // `pages.py` has the first page asked for before there is a script
 const PATIENCE_MS = 10_000; // many hear `missed` in the same moment
 
 const path = (roomId, rest = "") => `/api/chat/rooms/${roomId}${rest}`;
@@ -63,21 +63,28 @@ export class Session {
     });
   }
 
-  /** Fetch the joined rooms; resolves to the cursor from which the stream goes on. */
-  async load() {
+  /**
+   * Fetch the joined rooms, and the newest messages of the one that is opened, if any; resolves
+   * to the cursor from which the stream goes on.
+   */
+  async load(roomId = 0) {
     const rooms = [];
-    let cursor = null;
-    for (let after = ""; after !== null;) {
-      const query = new URLSearchParams({ joined: true, limit: ROOMS_PER_PAGE, ...(after && { after }) });
-      const page = await api.get(`/api/chat/rooms?${query}`);
-      rooms.push(...page.rooms);
-      cursor ??= page.cursor; // the first page's: what happened while paging is sent again
-      after = page.next;
-    }
+    // What happened after the first page was read is sent again.
+    const { cursor, opened } = await this.#list(rooms, roomId && { open: roomId });
     this.rooms.replaceAll(rooms);
+    if (opened && this.rooms.get(roomId)) this.#timelines.open(roomId, opened);
     for (const { peer } of rooms) if (peer) this.people.know(peer);
     this.#onchange();
     return cursor;
+  }
+
+  /** Add all joined rooms to a list; resolves to the first page of them. */
+  async #list(rooms, more) {
+    const query = new URLSearchParams({ joined: true, limit: ROOMS_PER_PAGE, ...more });
+    const page = await api.get(`/api/chat/rooms?${query}`);
+    rooms.push(...page.rooms);
+    if (page.next !== null) await this.#list(rooms, { after: page.next });
+    return page;
   }
 
   timeline(roomId) {

@@ -77,7 +77,12 @@ export class Timeline {
 
   async #replace(load, where) {
     const page = await this.#fetchPage(where);
-    if (load !== this.#loads) return;
+    if (load === this.#loads) this.show(page);
+  }
+
+  /** A page, in place of whatever was there. */
+  show(page) {
+    this.#loads += 1;
     this.#messages = page.messages;
     this.#settle({
       state: "ready", older: "idle", newer: "idle",

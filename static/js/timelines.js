@@ -17,13 +17,14 @@ export class Timelines {
     this.#onchange = onchange;
   }
 
-  /** The room's timeline, loading if this is its first use. */
-  open(roomId) {
+  /** The room's timeline, loading if this is its first use and its newest page is not given. */
+  open(roomId, page = null) {
     const timeline = this.#byRoom.get(roomId) ?? new Timeline((where) => this.#fetch(roomId, where), this.#onchange);
     this.#byRoom.delete(roomId);
     this.#byRoom.set(roomId, timeline);
     if (this.#byRoom.size > KEPT) this.#byRoom.delete(this.#byRoom.keys().next().value);
-    if (timeline.state === "new") timeline.load();
+    if (page) timeline.show(this.#met(page));
+    else if (timeline.state === "new") timeline.load();
     return timeline;
   }
 
@@ -49,7 +50,10 @@ export class Timelines {
 
   async #fetch(roomId, where) {
     const query = new URLSearchParams({ limit: PER_PAGE, ...where });
-    const page = await get(`/api/chat/rooms/${roomId}/messages?${query}`);
+    return this.#met(await get(`/api/chat/rooms/${roomId}/messages?${query}`));
+  }
+
+  #met(page) {
     this.#onpage(page.messages);
     return page;
   }

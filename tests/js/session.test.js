@@ -65,3 +65,37 @@ test("the end of an invitation is no news of a room", async () => {
   assert.deepEqual(asked, []);
   assert.equal(mine.rooms.get(7).last_id, 2);
 });
+
+const page = () => ({ messages: [message(2)], has_more_before: false, has_more_after: false });
+
+test("the room that is opened comes with its messages, before the stream begins", async () => {
+  const made = new Session({ ...ann }, { attended: () => false, onchange: () => {}, onremoved: () => {} });
+  answers["/api/chat/rooms"].opened = page();
+  await made.load(7);
+  made.enter(7);
+  assert.deepEqual(asked, ["/api/chat/rooms?joined=true&limit=200&open=7"]);
+  assert.deepEqual([made.timeline(7).state, made.timeline(7).messages.length], ["ready", 1]);
+  await made.receive(said(3));
+  assert.deepEqual(made.timeline(7).messages.map(({ id }) => id), [2, 3]);
+});
+
+test("messages of a room that is not in the list are not kept for later", async () => {
+  const made = new Session({ ...ann }, { attended: () => false, onchange: () => {}, onremoved: () => {} });
+  answers["/api/chat/rooms"] = { rooms: [], next: null, cursor: "c1", opened: page() };
+  await made.load(7);
+  answers["/api/chat/rooms/7/messages"] = page();
+  assert.equal(made.timeline(7).state, "loading");
+});
+
+test("the list goes on to its end, and the stream begins at its first page", async () => {
+  const made = new Session({ ...ann }, { attended: () => false, onchange: () => {}, onremoved: () => {} });
+  globalThis.fetch = async (path) => {
+    asked.push(path);
+    const rest = path.includes("after=");
+    return Response.json({ rooms: [{ ...room, id: rest ? 8 : 7 }], next: rest ? null : "n", cursor: rest ? "c2" : "c1", opened: rest ? null : page() });
+  };
+  assert.equal(await made.load(7), "c1");
+  assert.deepEqual(made.rooms.ids, [7, 8]);
+  assert.deepEqual(asked.map((path) => path.split("limit=200")[1]), ["&open=7", "&after=n"]);
+  assert.equal(made.timeline(7).state, "ready");
+});
