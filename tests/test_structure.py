@@ -50,7 +50,8 @@ FLOORS = """
     routes.http
     routes.access routes.static
     routes.error_handlers
-    routes.accounts routes.rooms routes.messages routes.events routes.awareness routes.ops
+    routes.messages
+    routes.accounts routes.rooms routes.events routes.awareness routes.ops
     routes.pages routes.people routes.members routes.invitations routes.settings routes.search
     stream_events
     openapi connection

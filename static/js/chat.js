@@ -270,7 +270,12 @@ class Chat {
     this.#roomList.render(rooms.sorted, open, presence);
     this.#frame?.draw(rooms.get(open) ?? null);
     this.#drawTitle();
-    if (!this.#frame && !this.#awaited) requestAnimationFrame(() => setTimeout(this.#settle));
+    if (!this.#frame && !this.#awaited) this.#rest();
+  }
+
+  /** The rest of the page begins once this drawing is on the screen, which is when the next could be. */
+  #rest() {
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(this.#settle)));
   }
 
   /** Whether the open room's messages are on their way. */
