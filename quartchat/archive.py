@@ -110,7 +110,9 @@ class _Worker:
         if not self._held:
             await self._take()
         if not self._kept:
-            self._held = await self._group.kept(self._held)
+            ends = {p: entries[-1].feed for p, entries in self._held if entries}
+            kept = await self._group.kept(ends)
+            self._held = [(p, entries) for p, entries in self._held if p in kept or not entries]
             self._kept = True
         news = max((len(entries) for _, entries in self._held), default=0)
         while self._held:

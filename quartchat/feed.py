@@ -12,11 +12,13 @@ import structlog
 from quartchat import events, group, metrics, redis_client, tasks
 from quartchat.events import Control, Event, FeedId, Position
 from quartchat.group import Lane
+from quartchat.replicas import UnconfirmedError
 from quartchat.signals import Signal
 from quartchat.stream import Streams
 
 FRESH_S = 2 * group.BLOCK_S  # without a reply for so long, caches are not trusted
 PACE_S = 0.02  # between reads that bring entries, where they come that fast
+WITHHELD_S = 0.2  # before what no replica has is read again
 REACH_S = 5.0  # how long a cursor of another process may be ahead of this one
 
 log = structlog.get_logger()
@@ -113,6 +115,7 @@ class Feed:
         # This process itself may have slept: then what came may lie behind a cut.
         if self._was_silent(lane) and await self._check_gap(lane):
             return False
+        entries = await self._kept(entries)
         self._hear(lane)
         if not entries:
             return bool(signals)
@@ -122,6 +125,18 @@ class Feed:
         self._moved.set()
         self._moved = asyncio.Event()
         return True
+
+    async def _kept(
+        self, entries: list[tuple[int, Event | Control]]
+    ) -> list[tuple[int, Event | Control]]:
+        """Leave out what a failover could take back: it is read again, or will not be there."""
+        try:
+            kept = await self._streams.group.kept({p: entry.feed for p, entry in entries})
+        except UnconfirmedError as error:
+            log.warning("feed_withheld", error=str(error))
+            await asyncio.sleep(WITHHELD_S)
+            return []
+        return [item for item in entries if item[0] in kept]
 
     def _was_silent(self, lane: Lane) -> bool:
         return monotonic() - self._lanes[lane] >= FRESH_S
@@ -161,16 +176,20 @@ class Feed:
         return gap
 
     async def _present_end(self) -> Position:
-        """Return where the feeds end.
+        """Return where the feeds end; of one without a replica, a place that is certain.
 
         One that Redis knows nothing of gets an entry first: to begin at 0 would be to say that
         there was nothing before, while SQL may hold all that a Redis had that was emptied since.
         """
-        position = await self._streams.position(kept=True)
-        for partition, last in enumerate(position):
+        for partition, last in enumerate(await self._streams.position()):
             if not last:
                 await self._streams.control(Control("begin", events.NOBODY), partition)
-        return position if all(position) else await self._streams.position(kept=True)
+        try:
+            return await self._streams.position(kept=True)
+        except UnconfirmedError:  # what SQL holds is not taken back, nor what SQL alone holds
+            stored, trimmed = self._streams.group.stored, self._streams.trimmed
+            every = self._streams.everything
+            return tuple([max(await stored(p), await trimmed(p)) for p in every])
 
     async def _find_signals(self, lane: Lane) -> None:
         """Begin at the present end of the signals, or go on if none were lost meanwhile."""

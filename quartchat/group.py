@@ -8,7 +8,7 @@ another; a feed is cut only below that.
                              room's stream may hold texts of deleted ones up to event `text`
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,18 +80,19 @@ class Group:
             if entries
         ]
 
-    async def kept(self, taken: Taken) -> Taken:
-        """Wait until no failover can take entries of one lane back; leave out what one did.
+    async def kept(self, ends: Mapping[int, FeedId]) -> set[int]:
+        """Wait until no failover can take back what was read of one lane, up to these places.
 
-        That is where only what a replica has is acknowledged; elsewhere nothing is waited for.
+        Returns the partitions of which none has. That is where only what a replica has is
+        acknowledged; elsewhere nothing is waited for. Raises `UnconfirmedError`.
         """
-        ends = {p: events.unpack(entries[-1].feed) for p, entries in taken if entries}
         if not ends or not self._replicated:
-            return taken
-        held = await replicas.have(self._redis, {key(p): end for p, end in ends.items()})
+            return set(ends)
+        asked = {key(p): events.unpack(end) for p, end in ends.items()}
+        held = await replicas.have(self._redis, asked)
         if len(held) < len(ends):
             await replicas.part(self._tail)
-        return [(p, entries) for p, entries in taken if not entries or key(p) in held]
+        return {p for p in ends if key(p) in held}
 
     async def claim(
         self, partition: int, consumer: str, idle_s: float, limit: int

@@ -37,6 +37,7 @@ AWAY = (
     exceptions.TryAgainError,
     RefusedError,
 )
+FULL = (exceptions.OutOfMemoryError, RefusedError)  # of these: it answers, and takes no writes
 # What redis-py has no class for. UNBLOCKED: a master became a replica under a waiting read.
 _REFUSALS = ("MISCONF", "NOREPLICAS", "UNBLOCKED")
 _SILENCE = (exceptions.ConnectionError, exceptions.TimeoutError)

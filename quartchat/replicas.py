@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quartchat.cluster import Cluster
-from quartchat.redis_client import Call, Command, Pipelined, RefusedError, round_trip
+from quartchat.redis_client import FULL, Call, Command, Pipelined, RefusedError, refusal, round_trip
 
 REPLICATE_MS = 1000  # what a replica gets to confirm a batch
 # How many entries of an id a stream has, which is one or none.
 HELD = "return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])"
+
+
+class UnconfirmedError(RefusedError):
+    """Redis answers, and no replica has confirmed what was written."""
 
 
 class Replicated(Pipelined):
@@ -21,7 +25,7 @@ class Replicated(Pipelined):
 async def confirmed(client: Any, key: str, commands: Sequence[Command]) -> list[Any]:
     """Do a round trip; succeed only once a replica has what was written, and all before it.
 
-    Raises `RefusedError` if none has, and what `round_trip` raises. WAIT speaks of this
+    Raises `UnconfirmedError` if none has, and what `round_trip` raises. WAIT speaks of this
     connection's last write, so there is always one.
     """
     tag = key.partition("{")[2].partition("}")[0]
@@ -30,10 +34,11 @@ async def confirmed(client: Any, key: str, commands: Sequence[Command]) -> list[
     )
     for outcome in (written, replicas):
         if isinstance(outcome, Exception):
-            raise outcome
+            error = refusal(outcome)
+            raise UnconfirmedError(str(error)) if isinstance(error, FULL) else error
     if replicas < 1:
         await part(client)
-        raise RefusedError("no replica has confirmed the write")
+        raise UnconfirmedError("no replica has confirmed the write")
     return replies
 
 

@@ -254,21 +254,21 @@ class Streams:
     ) -> tuple[list[tuple[int, Event | Control]], list[Signal]]:
         """Wait up to `group.BLOCK_S` for (partition, entry) after `position`, in feed order.
 
-        Also for signals after the places in `heard`, which move on. See also `Group.kept`.
+        Also for signals after the places in `heard`, which move on.
         """
         feeds = {group.key(p): events.unpack(position[p]) for p in lane}
         lives = {live.key(p): events.unpack(heard[p]) for p in lane}
         reply = await self._tail.xread(feeds | lives, count=TAIL, block=int(group.BLOCK_S * 1000))
-        taken = [
-            (p, [records.feed_entry(*entry) for entry in reply.get(group.key(p).encode(), ())])
-            for p in lane
-        ]
-        entries = [(p, entry) for p, kept in await self.group.kept(taken) for entry in kept]
         found: list[Signal] = []
         for p in lane:
             if (signals := reply.get(live.key(p).encode())) is not None:
                 heard[p], more = live.read(signals)
                 found += more
+        entries = [
+            (partition, records.feed_entry(*entry))
+            for partition in lane
+            for entry in reply.get(group.key(partition).encode(), ())
+        ]
         return entries, found
 
     async def read_feed(self, partition: int, after: FeedId, limit: int) -> list[Event | Control]:

@@ -602,3 +602,19 @@ def test_an_edit_is_acknowledged_once_sql_holds_it(start_server: StartServer) ->
             assert [json.loads(data) for (data,) in rows] == [reacted]
     done(ann.delete(path(sent)))
     assert len(log(ann, room)) == 6
+
+
+def test_a_change_that_is_made_already_is_acknowledged_once_sql_holds_it(
+    start_server: StartServer,
+) -> None:
+    server = start_server(QUARTCHAT_ACK="archived")
+    server.worker.terminate()
+    ann = server.user("ann")
+    sent = ann.say(ann.room(), "one")
+    with harness.sql(server.database_url) as sql:
+        sql.lock()
+        for _ in range(2):  # the second finds it done
+            assert ann.put(path(sent, THUMB)).status_code == 503
+        sql.unlock()
+    server.worker.start()
+    harness.eventually(lambda: ann.put(path(sent, THUMB)).status_code == 200)
