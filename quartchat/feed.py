@@ -43,6 +43,7 @@ class Feed:
         self._signals: dict[int, FeedId] = {}  # per partition, up to where they were heard
         self._lanes = dict.fromkeys(streams.lanes, 0.0)  # when each was last heard
         self._heard = 0.0  # and the one that is silent for longest
+        self._doubted: set[Lane] = set()  # where Redis may have less than was heard
         self._moved = asyncio.Event()
         self._beginning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,12 +85,21 @@ class Feed:
             while not events.reached(position, self.position):
                 await self._moved.wait()
 
+    def doubt(self, heard: Position, now: Position) -> None:
+        """Have it looked at where feeds end `now`, below what was `heard` before that was asked.
+
+        An emptied Redis would else be noticed by the next entry, which may be long in coming.
+        """
+        self._doubted |= {
+            lane for lane in self._lanes if heard and any(now[p] < heard[p] for p in lane)
+        }
+
     async def _run(self, lane: Lane) -> None:
         tries = 0
         brought = 0.0  # when entries were last read
         while True:
             try:
-                if self._was_silent(lane):
+                if self._is_unsure(lane):
                     await self._check_gap(lane)
                 news = await self._read(lane)
                 tries = 0
@@ -113,7 +123,7 @@ class Feed:
         for signalled in self._signalled if signals else ():
             signalled(signals)
         # This process itself may have slept: then what came may lie behind a cut.
-        if self._was_silent(lane) and await self._check_gap(lane):
+        if self._is_unsure(lane) and await self._check_gap(lane):
             return False
         entries = await self._kept(entries)
         self._hear(lane)
@@ -138,10 +148,11 @@ class Feed:
             return []
         return [item for item in entries if item[0] in kept]
 
-    def _was_silent(self, lane: Lane) -> bool:
-        return monotonic() - self._lanes[lane] >= FRESH_S
+    def _is_unsure(self, lane: Lane) -> bool:
+        return lane in self._doubted or monotonic() - self._lanes[lane] >= FRESH_S
 
     def _hear(self, lane: Lane) -> None:
+        self._doubted.discard(lane)
         self._lanes[lane] = monotonic()
         self._heard = min(self._lanes.values())
 

@@ -176,7 +176,10 @@ class Hub:
 
     async def ends(self, room_ids: Iterable[RoomId]) -> tuple[Position, dict[RoomId, int]]:
         """Return the end of the feed, and rooms' last numbers then."""
-        return await self._heads.ends(room_ids)
+        heard = self._feed.position
+        found = await self._heads.ends(room_ids)
+        self._feed.doubt(heard, found[0])
+        return found
 
     async def reached(self, position: Position) -> None:
         """Wait until the log has everything up to a position. Raises TimeoutError."""

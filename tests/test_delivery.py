@@ -174,6 +174,35 @@ def test_a_redis_that_goes_away_is_a_503_and_streams_go_on_by_themselves(
         assert [m["body"] for m in stream.messages(2)] == ["before", "after"]
 
 
+def test_who_was_told_of_an_emptied_redis_is_not_told_again_by_what_is_quiet(
+    start_server: StartServer, own_valkey: harness.Valkey
+) -> None:
+    server = start_server(REDIS_URL=own_valkey.url(), QUARTCHAT_PARTITIONS="4")
+    ann = server.user("ann")
+    rooms = [ann.room() for _ in range(4)]
+    for room in rooms:
+        ann.say(room, "before")
+    with ann.stream("/api/chat/events") as stream:
+        stream.next("ready")
+        with harness.inside(server.redis_url) as inside:
+            inside.flushall()
+        ann.say(rooms[0], "after")  # the other partitions stay quiet
+        cursor = stream.next_event("message").id
+
+    def is_reset() -> bool:
+        """Go on from the cursor to the next message; say whether that was to begin anew."""
+        nonlocal cursor
+        with ann.stream("/api/chat/events", last_event_id=cursor) as stream:
+            ann.say(rooms[0], "more")
+            event = stream.next_event("reset", "message")
+            found = event.event == "reset"
+            cursor = stream.next_event("message").id if found else event.id
+        return found
+
+    assert is_reset()
+    harness.eventually(lambda: not is_reset(), 5)
+
+
 def _same(server: harness.Server, client: harness.Client) -> harness.Client:
     """Another connection of the same session; a client of httpx is one thread's."""
     twin = server.client()
