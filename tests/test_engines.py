@@ -4,6 +4,7 @@ The checker is always the same: what was acknowledged is stored once, under its 
 every reader had it once and in order, or was told by `reset` that it had not.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ import harness
 import pytest
 from clients import Client
 from crowd import uuid7
-from engines import nodes, postgres
+from engines import nodes, postgres, tls
 from harness import Server
 from redis.crc import key_slot
+from redis.exceptions import ConnectionError  # noqa: A004
+
+from quartchat import engines as redis_engines
 
 ENOUGH = 20  # sends that must have been acknowledged after the trouble
 PATIENCE_S = 30.0
@@ -129,6 +133,29 @@ def stored(server: Server, room: dict[str, Any]) -> list[int]:
         return [n for (n,) in sql.execute(query)]
 
 
+def test_a_certificate_is_checked_by_the_authority_that_is_named(
+    serve: Any, tmp_path: Path
+) -> None:
+    with tls.Valkey(tmp_path / "v") as valkey:
+        address = valkey.url().partition("?")[0]
+        server = serve(f"{address}?ssl_ca_certs={valkey.authority}")
+        with sending(server) as sender:
+            room = sender.rooms[0]
+            with sender.client.stream(f"/api/chat/rooms/{room['id']}/events") as stream:
+                assert stream.next("message")["room_id"] == room["id"]
+        check(server, sender)
+        with pytest.raises(ConnectionError, match="certificate verify failed"):
+            asyncio.run(ping(address))
+
+
+async def ping(url: str) -> None:
+    client = redis_engines.connect(url)
+    try:
+        await client.ping()
+    finally:
+        await client.aclose()
+
+
 def test_a_cluster_and_postgres_serve_everything(serve: Any, tmp_path: Path) -> None:
     with nodes.Cluster(tmp_path / "c") as cluster:
         server = serve(cluster.url(), QUARTCHAT_RATE_LIMITS="on")
@@ -179,6 +206,36 @@ def test_sentinels_fail_over_and_the_chat_goes_on(serve: Any, tmp_path: Path) ->
             harness.eventually(lambda: sentinels.current() is sentinels.replica, PATIENCE_S)
             sender.wait_for_more()
         check(server, sender)
+
+
+def test_a_failover_takes_nothing_with_it_that_somebody_has_seen(
+    serve: Any, tmp_path: Path
+) -> None:
+    with nodes.Sentinels(tmp_path / "s") as sentinels:
+        server = serve(sentinels.url(), QUARTCHAT_ACK="replicated")
+        ann = server.user("ann")
+        room = ann.room()
+        path = f"/api/chat/rooms/{room['id']}"
+        sender = Sender(server, ann, [room])
+        sender.send(room, 1)
+        harness.eventually(lambda: stored(server, room) == [1])
+        with ann.stream(f"{path}/events") as live, ann.stream("/api/chat/events") as all_rooms:
+            live.next("ready")
+            all_rooms.next("ready")
+            sentinels.cut_off()
+            ghost = ann.post(f"{path}/messages", {"body": "ghost", "client_id": uuid7()})
+            assert ghost.status_code == 503
+            assert live.silent(1)
+            sentinels.kill_master()
+            sentinels.master.start()
+            sentinels.follow(sentinels.master, sentinels.replica)
+            sender.send(room, 2)
+            for stream in (live, all_rooms):  # neither the ghost, nor that it is gone
+                assert stream.next("message", "reset")["body"] == "2"
+        check(server, sender)
+        told = server.web.output() + server.worker.output()
+        assert "lost" not in told
+        assert "clash" not in told
 
 
 def test_a_failover_that_loses_what_sql_holds_gets_it_back(serve: Any, tmp_path: Path) -> None:

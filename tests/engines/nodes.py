@@ -249,6 +249,10 @@ class Sentinels(Nodes):
         self.replica.send_signal(signal.SIGCONT)
         _until(lambda: self.current() is self.replica)
 
+    def follow(self, node: Node, master: Node) -> None:
+        """Do what a start script does that asks the Sentinels first; they need ten seconds."""
+        node.do("REPLICAOF", "127.0.0.1", master.port)
+
     def in_step(self) -> bool:
         """Whether the replica has all that the master has."""
         first, second = (

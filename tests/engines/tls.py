@@ -30,8 +30,11 @@ class Valkey(harness.Valkey):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         path = str(self.path)
-        certificate = Certificate(directory).context
-        self._proxy = Proxy(lambda: asyncio.open_unix_connection(path), certificate=certificate)
+        certificate = Certificate(directory)
+        self.authority = certificate.authority
+        self._proxy = Proxy(
+            lambda: asyncio.open_unix_connection(path), certificate=certificate.context
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import harness
 
-from faults import checker, report, seeded
+from faults import checker, report, seeded, valkeys
 from faults.run import Options, once
-from faults.valkeys import ENGINES
 
-CLUSTER_PARTITIONS = 16
 KEPT = harness.ROOT / "var" / "faults"
 
 
@@ -23,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/test --faults", description=__doc__)
     parser.add_argument("--seed", type=int, help="of the faults; without it any")
     parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--redis", choices=ENGINES, default="valkey")
+    parser.add_argument("--redis", choices=valkeys.ENGINES, default="standalone")
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--partitions", type=int, help="1; on a cluster 16")
     parser.add_argument(
@@ -32,7 +30,7 @@ def main() -> int:
     parser.add_argument("--tree", type=Path, default=harness.ROOT, help="another copy of the code")
     asked = parser.parse_args()
     seed = random.randrange(1 << 31) if asked.seed is None else asked.seed
-    partitions = asked.partitions or (CLUSTER_PARTITIONS if asked.redis == "cluster" else 1)
+    partitions = asked.partitions or valkeys.partitions(asked.redis)
     options = Options(seed, 60 * asked.minutes, asked.redis, asked.database, partitions, asked.tree)
     if asked.seeded_bugs:
         return seeded.main(options)

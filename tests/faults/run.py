@@ -39,7 +39,7 @@ class Options:
 
     seed: int = 1
     seconds: float = 60.0
-    engine: str = "valkey"
+    engine: str = "standalone"
     database: str = "sqlite"
     partitions: int = 1
     tree: Path = harness.ROOT

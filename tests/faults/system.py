@@ -76,7 +76,7 @@ class System:
         directory: Path,
         *,
         tree: Path = harness.ROOT,
-        engine: str = "valkey",
+        engine: str = "standalone",
         database: str = "sqlite",
         partitions: int = 1,
     ) -> None:

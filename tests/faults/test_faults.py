@@ -7,16 +7,20 @@ from pathlib import Path
 import harness
 import pytest
 
-from faults import checker, nemesis, report, run, seeded
+from faults import checker, nemesis, report, run, seeded, valkeys
 from faults.record import Record
 from faults.stage import Stage
+from faults.system import System
 
 SEED = 1
 
 
 @pytest.mark.faults
-def test_a_minute_of_faults_loses_doubles_and_reorders_nothing(tmp_path: Path) -> None:
-    options = run.Options(seed=SEED, seconds=60)
+def test_a_minute_of_faults_loses_doubles_and_reorders_nothing(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    engine, database = pytestconfig.getoption("redis"), pytestconfig.getoption("database")
+    options = run.Options(SEED, 60, engine, database, valkeys.partitions(engine))
     record = asyncio.run(run.run(options, tmp_path))
     violations = checker.check(record)
     text = report.told(options, record, violations)
@@ -26,11 +30,10 @@ def test_a_minute_of_faults_loses_doubles_and_reorders_nothing(tmp_path: Path) -
     assert not violations, text
     assert len(record.faults) > 5
     assert any(send.answers for send in record.sends)
-    assert {change.kind for change in record.changes} == {
-        "message.update",
-        "message.delete",
-        "reaction.add",
-    }
+    changes = {"message.update", "message.delete", "reaction.add"}
+    assert {change.kind for change in record.changes} == (
+        changes if options.partitions == 1 else set()
+    )
 
 
 def test_a_seed_names_the_same_faults_each_time() -> None:
@@ -54,6 +57,26 @@ def test_a_seeded_bug_still_fits_the_code(bug: seeded.Bug, tmp_path: Path) -> No
     bug.applied(harness.ROOT, tmp_path / "tree")
     stage = Stage(Record(SEED), {}, [])
     assert set(bug.first) <= nemesis.Nemesis(None, stage).kinds.keys()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("engine", "more"),
+    [
+        ("standalone", set()),
+        ("tls", set()),
+        ("sentinel", {"master handed over", "master lost", "master lost with its tail"}),
+        (
+            "cluster",
+            {"master handed over", "master lost", "master lost with its tail", "slots moved"},
+        ),
+    ],
+)
+def test_masters_die_where_there_are_replicas(engine: str, more: set[str], tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    system, stage = System(tmp_path, engine=engine), Stage(Record(SEED), {}, [])
+    kinds = nemesis.Nemesis(system, stage).kinds.keys()
+    plain = nemesis.Nemesis(None, stage).kinds.keys()  # type: ignore[arg-type]
+    assert kinds - plain == more
 
 
 def test_sql_is_gone_for_30_s_in_longer_runs_alone() -> None:

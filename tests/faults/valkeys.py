@@ -298,8 +298,7 @@ class Sentinels(Replicated):
         await asyncio.to_thread(sentinel.do, "SENTINEL", "FAILOVER", nodes.SERVICE, "COORDINATED")
 
     def _rejoin(self, node: nodes.Node, master: nodes.Node) -> None:
-        """Do what a start script does that asks the Sentinels first; they need ten seconds."""
-        node.do("REPLICAOF", "127.0.0.1", master.port)
+        self._all.follow(node, master)
 
     def _in_step(self) -> bool:
         return self._all.settled()
@@ -352,8 +351,14 @@ async def until(check: Callable[[], Awaitable[bool]], within_s: float) -> None:
 
 
 ENGINES: dict[str, Callable[[Path], Valkey]] = {
-    "valkey": Valkey,
+    "standalone": Valkey,
     "tls": Tls,
     "sentinel": Sentinels,
     "cluster": Cluster,
 }
+CLUSTER_PARTITIONS = 16
+
+
+def partitions(engine: str) -> int:
+    """Return how many a run has where none were asked for: of a cluster several per master."""
+    return CLUSTER_PARTITIONS if engine == "cluster" else 1
