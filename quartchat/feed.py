@@ -122,11 +122,14 @@ class Feed:
         entries, signals = await self._streams.tail(self.position, self._signals, lane)
         for signalled in self._signalled if signals else ():
             signalled(signals)
-        # This process itself may have slept: then what came may lie behind a cut.
-        if self._is_unsure(lane) and await self._check_gap(lane):
+        kept = await self._kept(entries)
+        # This process itself may have slept: then what came may lie behind a cut. And what was
+        # there and is not may be cut, too.
+        unsure = self._is_unsure(lane) or len(kept) < len(entries)
+        if unsure and await self._check_gap(lane):
             return False
-        entries = await self._kept(entries)
         self._hear(lane)
+        entries = kept
         if not entries:
             return bool(signals)
         for listener in self._listeners:

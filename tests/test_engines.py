@@ -228,7 +228,7 @@ def test_a_failover_takes_nothing_with_it_that_somebody_has_seen(
             assert live.silent(1)
             sentinels.kill_master()
             sentinels.master.start()
-            sentinels.follow(sentinels.master, sentinels.replica)
+            sentinels.reunite()
             sender.send(room, 2)
             for stream in (live, all_rooms):  # neither the ghost, nor that it is gone
                 assert stream.next("message", "reset")["body"] == "2"

@@ -23,12 +23,23 @@ class Played:
 
     def __init__(self, last: int) -> None:
         self.last, self.cut = last, 0
+        self.cut_meanwhile = 0  # once what was read is looked at again
         self.asleep = asyncio.Event()
         self.awake = asyncio.Event()
 
     @property
     def live(self) -> "Played":
         return self
+
+    @property
+    def group(self) -> "Played":
+        return self
+
+    async def kept(self, ends: dict[int, FeedId]) -> set[int]:
+        """What is cut is not there to be confirmed."""
+        if ends and self.cut_meanwhile:
+            self.last, self.cut = self.cut_meanwhile + 2, self.cut_meanwhile
+        return {p for p, end in ends.items() if end > self.cut}
 
     async def ends(self, _partition: int) -> tuple[FeedId, FeedId]:
         return FeedId(0), FeedId(0)
@@ -44,7 +55,8 @@ class Played:
             after = max(position[0], self.cut)
         return [(0, event(n)) for n in range(after + 1, self.last + 1)], []
 
-    async def position(self, _lane: Any = None) -> Position:
+    async def position(self, _lane: Any = None, *, kept: bool = False) -> Position:
+        del kept
         return (FeedId(self.last),)
 
     async def trimmed(self, _partition: int) -> FeedId:
@@ -76,3 +88,23 @@ def test_what_comes_after_a_sleep_is_looked_at_before_it_is_believed(
         return told
 
     assert asyncio.run(scenario()) == ["from 3", *expected]
+
+
+def test_what_is_cut_before_a_replica_has_confirmed_it_is_a_gap() -> None:
+    async def scenario() -> list[Any]:
+        redis = Played(last=3)
+        feed = feeds.Feed(redis)  # type: ignore[arg-type]
+        told: list[Any] = []
+        feed.listen(
+            lambda entries: told.extend(entry.n for _, entry in entries),
+            lambda position: told.append(f"from {position[0]}"),
+        )
+        feed.start()
+        await redis.asleep.wait()
+        redis.last, redis.cut_meanwhile = 5, 5
+        redis.awake.set()
+        await asyncio.sleep(0.1)
+        await feed.stop()
+        return told
+
+    assert asyncio.run(scenario()) == ["from 3", "from 5", 6, 7]

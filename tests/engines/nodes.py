@@ -249,9 +249,13 @@ class Sentinels(Nodes):
         self.replica.send_signal(signal.SIGCONT)
         _until(lambda: self.current() is self.replica)
 
-    def follow(self, node: Node, master: Node) -> None:
-        """Do what a start script does that asks the Sentinels first; they need ten seconds."""
-        node.do("REPLICAOF", "127.0.0.1", master.port)
+    def reunite(self) -> None:
+        """Let a node that reigns too follow the one that all Sentinels name, if they do."""
+        with suppress(redis.RedisError):
+            if len(named := {self._named(sentinel) for sentinel in self.sentinels}) == 1:
+                (port,) = named
+                old = self.replica if self.master.port == port else self.master
+                old.do("REPLICAOF", "127.0.0.1", port)
 
     def in_step(self) -> bool:
         """Whether the replica has all that the master has."""

@@ -239,10 +239,6 @@ class Replicated(Valkey):
             await until(lambda: self.reigns(replica), SETTLE_S)
         finally:
             await asyncio.to_thread(master.start)
-            await asyncio.to_thread(self._rejoin, master, replica)
-
-    def _rejoin(self, node: nodes.Node, master: nodes.Node) -> None:
-        """Let one that is back follow who reigns now, where it would not by itself."""
 
     async def _is_settled(self) -> bool:
         return await super()._is_settled() and await asyncio.to_thread(self._in_step)
@@ -294,11 +290,16 @@ class Sentinels(Replicated):
     async def hand_over(self, master: nodes.Node) -> None:
         del master
         sentinel = self._all.sentinels[0]
-        # Else the old master goes on for ten seconds, alone.
-        await asyncio.to_thread(sentinel.do, "SENTINEL", "FAILOVER", nodes.SERVICE, "COORDINATED")
+        await asyncio.to_thread(sentinel.do, "SENTINEL", "FAILOVER", nodes.SERVICE)
 
-    def _rejoin(self, node: nodes.Node, master: nodes.Node) -> None:
-        self._all.follow(node, master)
+    async def _is_settled(self) -> bool:
+        """As an operator's scripts do, have an old master follow the new one.
+
+        The Sentinels wait for ten seconds with that.
+        """
+        if len(await self.reigning()) > 1:
+            await asyncio.to_thread(self._all.reunite)
+        return await super()._is_settled()
 
     def _in_step(self) -> bool:
         return self._all.settled()
