@@ -416,11 +416,11 @@ class Racing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._streams, name)
 
-    async def states(self, *arguments: Any) -> Any:
+    async def states(self, *arguments: Any, **options: Any) -> Any:
         self.asked += 1
         if self.asked == 1:
             await self._race()
-        return await self._streams.states(*arguments)
+        return await self._streams.states(*arguments, **options)
 
 
 def test_a_change_is_seen_also_if_it_moves_into_sql_between_two_looks(

@@ -212,9 +212,9 @@ def test_a_crowd_that_opens_streams_of_all_rooms_shares_its_look_ups(
             calls = []
             snapshot = streams.snapshot
 
-            async def asked(room_ids: Sequence[RoomId], user_id: UserId) -> Any:
+            async def asked(room_ids: Sequence[RoomId], user_id: UserId, **options: Any) -> Any:
                 calls.append(set(room_ids))
-                return await snapshot(room_ids, user_id)
+                return await snapshot(room_ids, user_id, **options)
 
             monkeypatch.setattr(streams, "snapshot", asked)
             people, attics = [ann], {ann: LOBBY}
