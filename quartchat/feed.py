@@ -90,9 +90,8 @@ class Feed:
 
         An emptied Redis would else be noticed by the next entry, which may be long in coming.
         """
-        self._doubted |= {
-            lane for lane in self._lanes if heard and any(now[p] < heard[p] for p in lane)
-        }
+        if heard:
+            self._doubted |= {each for each in self._lanes if any(now[p] < heard[p] for p in each)}
 
     async def _run(self, lane: Lane) -> None:
         tries = 0
@@ -129,12 +128,11 @@ class Feed:
         if unsure and await self._check_gap(lane):
             return False
         self._hear(lane)
-        entries = kept
-        if not entries:
+        if not kept:
             return bool(signals)
         for listener in self._listeners:
-            listener(entries)
-        self.position = advance(self.position, entries)
+            listener(kept)
+        self.position = advance(self.position, kept)
         self._moved.set()
         self._moved = asyncio.Event()
         return True

@@ -98,7 +98,7 @@ class Nemesis:
             "sql gone": self._sql_gone,
             LONG_GONE: self._sql_gone_for_long,
         }
-        valkeys = None if system is None else system.valkeys
+        valkeys = system.valkeys
         if isinstance(valkeys, Replicated):
             self.kinds |= {
                 "master handed over": partial(self._hand_over, valkeys),

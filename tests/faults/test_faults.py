@@ -36,6 +36,11 @@ def test_a_minute_of_faults_loses_doubles_and_reorders_nothing(
     )
 
 
+def hands(directory: Path, engine: str = "standalone") -> nemesis.Nemesis:
+    """Those of a run that has not begun."""
+    return nemesis.Nemesis(System(directory, engine=engine), Stage(Record(SEED), {}, []))
+
+
 def test_a_seed_names_the_same_faults_each_time() -> None:
     kinds = ["a", "b", "c"]
     steps = [list(islice(nemesis.plan(seed, kinds), 30)) for seed in (1, 1, 2)]
@@ -55,8 +60,7 @@ def test_what_is_to_come_first_comes_first_and_then_everything_else() -> None:
 @pytest.mark.parametrize("bug", seeded.BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
 def test_a_seeded_bug_still_fits_the_code(bug: seeded.Bug, tmp_path: Path) -> None:
     bug.applied(harness.ROOT, tmp_path / "tree")
-    stage = Stage(Record(SEED), {}, [])
-    assert set(bug.first) <= nemesis.Nemesis(None, stage).kinds.keys()  # type: ignore[arg-type]
+    assert set(bug.first) <= hands(tmp_path).kinds.keys()
 
 
 @pytest.mark.parametrize(
@@ -72,16 +76,12 @@ def test_a_seeded_bug_still_fits_the_code(bug: seeded.Bug, tmp_path: Path) -> No
     ],
 )
 def test_masters_die_where_there_are_replicas(engine: str, more: set[str], tmp_path: Path) -> None:
-    (tmp_path / "v").mkdir()
-    system, stage = System(tmp_path, engine=engine), Stage(Record(SEED), {}, [])
-    kinds = nemesis.Nemesis(system, stage).kinds.keys()
-    plain = nemesis.Nemesis(None, stage).kinds.keys()  # type: ignore[arg-type]
-    assert kinds - plain == more
+    plain = hands(tmp_path / "plain").kinds.keys()
+    assert hands(tmp_path / "other", engine).kinds.keys() - plain == more
 
 
-def test_sql_is_gone_for_30_s_in_longer_runs_alone() -> None:
-    stage = Stage(Record(SEED), {}, [])
-    hands = nemesis.Nemesis(None, stage)  # type: ignore[arg-type]
-    assert nemesis.LONG_GONE not in hands.drawn(60)
-    assert nemesis.LONG_GONE in hands.drawn(180)
-    assert set(hands.drawn(180)) == hands.kinds.keys()
+def test_sql_is_gone_for_30_s_in_longer_runs_alone(tmp_path: Path) -> None:
+    these = hands(tmp_path)
+    assert nemesis.LONG_GONE not in these.drawn(60)
+    assert nemesis.LONG_GONE in these.drawn(180)
+    assert set(these.drawn(180)) == these.kinds.keys()
