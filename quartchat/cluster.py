@@ -14,14 +14,13 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
-import redis.asyncio as redis
 from redis import exceptions
 from redis.commands import AsyncCoreCommands
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.event import EventDispatcher
 
 from quartchat import redis_client, redis_url
-from quartchat.redis_client import Client, Pipelined, refusal
+from quartchat.redis_client import Client, Pipelined, Pool, refusal
 
 PATIENCE_S = 5.0  # how long a command is tried again, as while a replica takes over
 PAUSE_S = (0.05, 0.15)  # before it is, at random
@@ -68,7 +67,7 @@ class Cluster(AsyncCoreCommands):
         """Return the client of one node."""
         if node not in self._clients:
             host, port = node
-            pool = redis.BlockingConnectionPool(**self._options | {"host": host, "port": port})
+            pool = Pool(**self._options | {"host": host, "port": port})
             self._clients[node] = cast("Client", Client.from_pool(pool))
         return self._clients[node]
 

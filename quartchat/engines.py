@@ -6,7 +6,6 @@ All three take the same commands and raise the same errors.
 import asyncio
 from typing import Any
 
-import redis.asyncio as redis
 from redis import exceptions
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
@@ -15,7 +14,7 @@ from redis.backoff import NoBackoff
 from quartchat import redis_client, redis_url
 from quartchat.cluster import Cluster, Routed
 from quartchat.process import StartError
-from quartchat.redis_client import Client, Pipelined
+from quartchat.redis_client import Client, Pipelined, Pool
 from quartchat.replicas import Replicated
 
 RETRIES = 2  # with TIMEOUT_S, a request waits at most about 9 s for a Redis that hangs
@@ -35,7 +34,7 @@ def connect(url: str, *, connections: int = CONNECTIONS) -> Any:
     arguments = redis_client.options(address, connections, RETRIES)
     if address.kind == "sentinel":
         return _guided(address, arguments)
-    return Client.from_pool(redis.BlockingConnectionPool(**arguments))
+    return Client.from_pool(Pool(**arguments))
 
 
 def pipelined(client: Any, script: str, *, replicated: bool) -> Pipelined | Routed:
@@ -76,7 +75,7 @@ def lanes(client: Any, partitions: tuple[int, ...]) -> tuple[tuple[int, ...], ..
     return tuple((p,) for p in partitions) if isinstance(client, Cluster) else (partitions,)
 
 
-class _MasterPool(SentinelConnectionPool, redis.BlockingConnectionPool):
+class _MasterPool(SentinelConnectionPool, Pool):
     """Connections to the master that the Sentinels name; more callers wait for one."""
 
 

@@ -45,6 +45,17 @@ _SILENCE = (exceptions.ConnectionError, exceptions.TimeoutError)
 _IN_SCRIPT = ("-OOM ", "-MISCONF ", "-NOREPLICAS ", "-READONLY ")
 
 
+class Pool(redis.BlockingConnectionPool):
+    """redis-py's; a connection that is closed while it is being made fails as others do."""
+
+    async def ensure_connection(self, connection: Any) -> None:
+        """Connect. Raises ConnectionError."""
+        try:
+            await super().ensure_connection(connection)
+        except AttributeError as error:  # it writes to a socket that is None by then
+            raise exceptions.ConnectionError("closed while it was being made") from error
+
+
 class Client(redis.Redis):
     """redis-py's, with a class for every way in which Redis refuses."""
 

@@ -1,6 +1,7 @@
 """Calls of one script that share a round trip: who waits for whom, and for how long."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -8,6 +9,7 @@ from typing import Any
 
 import harness
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
 from quartchat import engines, redis_client
 from quartchat.cluster import Cluster, Routed
@@ -100,3 +102,22 @@ def test_who_stays_away_is_waited_for_but_shortly(
         assert [after - before > 0.15 for before, after in pairwise(ends)] == [True, False]
 
     run(scenario)
+
+
+def test_a_connection_that_is_closed_while_it_is_made_counts_as_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask(port: int) -> None:
+        client: Any = engines.connect(f"redis://127.0.0.1:{port}")
+        try:
+            await client.ping()
+        finally:
+            await client.aclose()
+
+    async def closed(connection: Any, **_: Any) -> None:
+        await connection.disconnect()
+        connection._writer.writelines([])  # as redis-py does then
+
+    monkeypatch.setattr(AbstractConnection, "on_connect_check_health", closed)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(redis_client.AWAY):
+        asyncio.run(ask(server.getsockname()[1]))
