@@ -6,7 +6,7 @@ hands does it in its own way and refuses what a person with such hands could not
 
 from typing import Any, ClassVar, Protocol
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 STOPS = 120  # of the Tab key, at most, on the way to a control
 STEPS = 60  # of an arrow key
@@ -141,6 +141,16 @@ class Keyboard:
         expect(to).to_be_focused()
 
 
+def _into_view(control: Locator) -> None:
+    """Scroll to it; once more where it was drawn anew in between, as tapping does by itself."""
+    try:
+        control.scroll_into_view_if_needed()
+    except Error as error:
+        if "not attached" not in error.message:
+            raise
+        control.scroll_into_view_if_needed()
+
+
 class Touch:
     """A finger on a phone of 360 px: whatever it taps is wide enough and on the screen."""
 
@@ -152,7 +162,7 @@ class Touch:
     def use(self, control: Locator) -> None:
         expect(control).to_be_visible()
         expect(control).to_be_enabled()
-        control.scroll_into_view_if_needed()
+        _into_view(control)
         found = control.evaluate(_TARGET)
         assert min(found["size"]) >= TARGET_PX, f"{found['size']} px for {control}"
         assert found["inside"], f"{control} is beside the screen"
