@@ -1,6 +1,7 @@
 """The feed's tail, over a Redis that is played: what a process misses while it sleeps."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,48 +64,46 @@ class Played:
         return FeedId(self.cut)
 
 
+def told_by(redis: Played, meanwhile: Callable[[], None]) -> list[Any]:
+    """What a feed says, while something happens as it waits for news."""
+
+    async def scenario() -> list[Any]:
+        feed = feeds.Feed(redis)  # type: ignore[arg-type]
+        told: list[Any] = []
+        feed.listen(
+            lambda entries: told.extend(entry.n for _, entry in entries),
+            lambda position: told.append(f"from {position[0]}"),
+        )
+        feed.start()
+        await redis.asleep.wait()
+        meanwhile()
+        redis.awake.set()
+        await asyncio.sleep(0.1)
+        await feed.stop()
+        return told
+
+    return asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(("cut", "expected"), [(7, ["from 7", 8, 9]), (2, [4, 5, 6, 7, 8, 9])])
 def test_what_comes_after_a_sleep_is_looked_at_before_it_is_believed(
     monkeypatch: pytest.MonkeyPatch, cut: int, expected: list[Any]
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(feeds, "monotonic", lambda: now[0])
+    redis = Played(last=3)
 
-    async def scenario() -> list[Any]:
-        redis = Played(last=3)
-        feed = feeds.Feed(redis)  # type: ignore[arg-type]
-        told: list[Any] = []
-        feed.listen(
-            lambda entries: told.extend(entry.n for _, entry in entries),
-            lambda position: told.append(f"from {position[0]}"),
-        )
-        feed.start()
-        await redis.asleep.wait()
-        now[0] += 10  # stopped, while others wrote, and a worker cut
+    def stopped() -> None:
+        now[0] += 10  # while others wrote, and a worker cut
         redis.last, redis.cut = 9, cut
-        redis.awake.set()
-        await asyncio.sleep(0.05)
-        await feed.stop()
-        return told
 
-    assert asyncio.run(scenario()) == ["from 3", *expected]
+    assert told_by(redis, stopped) == ["from 3", *expected]
 
 
 def test_what_is_cut_before_a_replica_has_confirmed_it_is_a_gap() -> None:
-    async def scenario() -> list[Any]:
-        redis = Played(last=3)
-        feed = feeds.Feed(redis)  # type: ignore[arg-type]
-        told: list[Any] = []
-        feed.listen(
-            lambda entries: told.extend(entry.n for _, entry in entries),
-            lambda position: told.append(f"from {position[0]}"),
-        )
-        feed.start()
-        await redis.asleep.wait()
-        redis.last, redis.cut_meanwhile = 5, 5
-        redis.awake.set()
-        await asyncio.sleep(0.1)
-        await feed.stop()
-        return told
+    redis = Played(last=3)
 
-    assert asyncio.run(scenario()) == ["from 3", "from 5", 6, 7]
+    def cut() -> None:
+        redis.last, redis.cut_meanwhile = 5, 5
+
+    assert told_by(redis, cut) == ["from 3", "from 5", 6, 7]

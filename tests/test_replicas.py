@@ -11,9 +11,11 @@ from clients import Client
 from crowd import uuid7
 from engines import nodes
 from harness import Server
+from redis.crc import key_slot
+from redis.exceptions import TryAgainError
 
-from quartchat import engines, replicas
-from quartchat.redis_client import RefusedError
+from quartchat import cluster, engines, replicas
+from quartchat.replicas import UnconfirmedError
 
 LINES = ("save ''", "appendonly yes", "repl-diskless-sync-delay 0")
 QUIET_S = 1.5  # longer than the feed waits for news
@@ -117,7 +119,8 @@ def test_what_is_there_already_is_acknowledged_only_if_a_replica_has_it(
     harness.eventually(lambda: ann.delete(path).status_code == 204, 10)
 
 
-def test_a_read_of_another_master_is_not_there(master: nodes.Node, replica: nodes.Node) -> None:
+@pytest.mark.usefixtures("replica")
+def test_a_read_of_another_master_is_not_there(master: nodes.Node) -> None:
     async def ask(ends: dict[str, str]) -> set[str]:
         client = engines.connect(f"redis://{master.address}")
         try:
@@ -128,6 +131,43 @@ def test_a_read_of_another_master_is_not_there(master: nodes.Node, replica: node
     ids = [master.do("XADD", f"{{0}}{n}", f"{n}-0", "f", "v").decode() for n in (1, 2)]
     assert asyncio.run(ask({"{0}1": ids[0], "{0}2": ids[1]})) == {"{0}1", "{0}2"}
     assert asyncio.run(ask({"{0}1": "1-1", "{0}2": ids[1], "{0}3": "1-0"})) == {"{0}2"}
-    replica.kill()
-    with pytest.raises(RefusedError):
-        asyncio.run(ask({"{0}1": ids[0]}))
+
+
+def test_who_gets_no_confirmation_asks_anew_who_reigns(master: nodes.Node) -> None:
+    async def connections() -> list[int]:
+        client = engines.connect(f"redis://{master.address}")
+        try:
+            before = await client.client_id()
+            with pytest.raises(UnconfirmedError):
+                await replicas.have(client, {"{0}": "1-0"})
+            return [before, await client.client_id()]
+        finally:
+            await client.aclose()
+
+    before, after = asyncio.run(connections())
+    assert before != after  # of Sentinels, each connection asks for the master
+
+
+def test_a_key_on_its_way_to_another_node_is_not_confirmed_by_that_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.5)
+
+    async def say(url: str, *, replicated: bool) -> Any:
+        client = engines.connect(url)
+        try:
+            echo = engines.pipelined(client, "return ARGV[1]", replicated=replicated)
+            return await echo.call(["{0}"], ["hello"])
+        finally:
+            await client.aclose()
+
+    with nodes.Cluster(tmp_path / "c") as three:
+        slot = key_slot(b"{0}")
+        source = three.owner(slot)
+        target = next(node for node in three.masters if node is not source)
+        theirs, mine = (node.do("CLUSTER", "MYID").decode() for node in (target, source))
+        target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", mine)
+        source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", theirs)
+        assert asyncio.run(say(three.url(), replicated=False)) == b"hello"
+        with pytest.raises(TryAgainError):
+            asyncio.run(say(three.url(), replicated=True))

@@ -8,11 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from faults.record import Change, Event, Log, Record, RoomId, Send
+from faults.record import Change, Event, Fault, Log, Record, Reset, RoomId, Send
 
 SHOWN = 5  # violations of one kind that are told one by one
 EMPTIED = "valkey emptied"
 OF_A_FEED = {"ahead", "lost"}  # what a reader is told whose cursor is beyond the feed's end
+LOOKED_S = 40.0  # by then every reader was back, and somebody looked: streams last 20 s
 EMPTIED_S = 10.0  # how long after it the feed of an emptied Valkey may still be behind a cursor
 _NO_CONNECTION = re.compile(
     r"Failed to restore the pool connection floor|Error rolling back connection"
@@ -265,16 +266,28 @@ def _follows(
 def resets(record: Record) -> Iterator[Violation]:
     """Only an emptied Valkey, whose feed begins anew, may be behind a cursor of all rooms.
 
-    Of several partitions, one that is quiet is found to be emptied whenever a process looks.
+    Of several partitions, one that is quiet is found to be emptied when somebody looks. A reader
+    is told for its cursor, and for each of these, but not again and again.
     """
     emptied = [fault for fault in record.faults if fault.kind == EMPTIED]
     for log in record.logs:
+        told: Counter[float] = Counter()
         for reset in log.resets:
-            near = any(f.at <= reset.at <= f.until + EMPTIED_S for f in emptied)
-            late = record.partitions > 1 and any(f.at <= reset.at for f in emptied)
-            allowed = (near and reset.reason == "ahead") or (late and reset.reason in OF_A_FEED)
-            if not (log.every_room and allowed):
+            fault = next((f for f in reversed(emptied) if f.at <= reset.at), None)
+            if fault is not None:
+                told[fault.at] += 1
+            if fault is None or not _may_be(reset, fault, told[fault.at], log, record.partitions):
                 yield Violation("reset", f"{log.name}: {reset.reason} at {reset.at} s")
+
+
+def _may_be(reset: Reset, fault: Fault, count: int, log: Log, partitions: int) -> bool:
+    """Whether it is one of those that the emptying of Valkey explains."""
+    after_s = reset.at - fault.until
+    if partitions == 1:
+        explained = reset.reason == "ahead" and after_s <= EMPTIED_S
+    else:
+        explained = reset.reason in OF_A_FEED and after_s <= LOOKED_S and count <= partitions + 1
+    return log.every_room and explained
 
 
 def outputs(record: Record) -> Iterator[Violation]:

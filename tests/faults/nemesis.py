@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from engines.nodes import Node as Valkey
+from engines import nodes
 from proxy import Trap
 from redis.exceptions import RedisError
 
@@ -22,7 +22,8 @@ from faults import look
 from faults.record import Fault
 from faults.stage import Stage
 from faults.system import Node, System
-from faults.valkeys import Cluster, Replicated, until
+from faults.valkey import until
+from faults.valkeys import Cluster, Replicated
 
 PAUSE_S = (0.2, 1.2)  # between two faults
 HOLD_S = (0.5, 4.0)  # how long a process is stopped; SQL is gone for twice as long,
@@ -289,17 +290,17 @@ class Nemesis:
 
     # -- helpers
 
-    def _pick(self, nodes: list[Node], step: Step, fault: Fault) -> Node:
-        node = nodes[step.pick % len(nodes)]
+    def _pick(self, among: list[Node], step: Step, fault: Fault) -> Node:
+        node = among[step.pick % len(among)]
         fault.target = node.name
         return node
 
-    def _pick_valkey(self, step: Step, fault: Fault) -> Valkey:
+    def _pick_valkey(self, step: Step, fault: Fault) -> nodes.Node:
         node = self._system.valkeys.any_node(step.pick)
         fault.target = node.directory.name
         return node
 
-    async def _pick_master(self, valkeys: Replicated, step: Step, fault: Fault) -> Valkey:
+    async def _pick_master(self, valkeys: Replicated, step: Step, fault: Fault) -> nodes.Node:
         node = await valkeys.master(step.pick)
         fault.target = node.directory.name
         return node

@@ -19,7 +19,8 @@ from proxy import Proxy
 from redis.exceptions import RedisError
 
 from faults.sql import DATABASES
-from faults.valkeys import ENGINES, Way
+from faults.valkey import Way
+from faults.valkeys import ENGINES
 from faults.wire import CLOSED, Connection
 
 ROOM_WINDOW = 200  # events: some seconds of a run, so that readers fall out of it

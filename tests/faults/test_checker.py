@@ -179,12 +179,20 @@ def test_a_quiet_partition_may_be_found_emptied_later(good: Record) -> None:
     good.faults.append(Fault(19, checker.EMPTIED, "", 20))
     reader = log(1, every_room=True)
     reader.segments.append(Segment({}, [event(3)]))
-    reader.resets = [Reset(60, "lost")]
+    reader.resets = [Reset(50, "lost")]
     good.logs.append(reader)
     assert kinds(good) == {"reset"}
     good.partitions = 2
     assert kinds(good) == set()
-    reader.every_room = False
+    reader.resets *= 3  # its cursor, and each partition
+    assert kinds(good) == set()
+    reader.resets *= 2
+    assert kinds(good) == {"reset"}
+    reader.resets = [Reset(61, "lost")]
+    assert kinds(good) == {"reset"}
+    reader.resets = [Reset(50, "malformed")]
+    assert kinds(good) == {"reset"}
+    reader.resets, reader.every_room = [Reset(50, "lost")], False
     assert kinds(good) == {"reset"}
 
 
