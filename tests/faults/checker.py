@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from faults.record import Change, Event, Fault, Log, Record, Reset, RoomId, Send
+from faults.record import Change, Event, Log, Record, RoomId, Send
 
 SHOWN = 5  # violations of one kind that are told one by one
 EMPTIED = "valkey emptied"
@@ -269,25 +269,16 @@ def resets(record: Record) -> Iterator[Violation]:
     Of several partitions, one that is quiet is found to be emptied when somebody looks. A reader
     is told for its cursor, and for each of these, but not again and again.
     """
+    several = record.partitions > 1
+    reasons, within_s = (OF_A_FEED, LOOKED_S) if several else ({"ahead"}, EMPTIED_S)
     emptied = [fault for fault in record.faults if fault.kind == EMPTIED]
     for log in record.logs:
-        told: Counter[float] = Counter()
-        for reset in log.resets:
-            fault = next((f for f in reversed(emptied) if f.at <= reset.at), None)
-            if fault is not None:
-                told[fault.at] += 1
-            if fault is None or not _may_be(reset, fault, told[fault.at], log, record.partitions):
+        for count, reset in enumerate(log.resets, start=1):
+            near = [f for f in emptied if f.at <= reset.at <= f.until + within_s]
+            told = count - sum(each.at < near[0].at for each in log.resets) if near else 0
+            again = several and told > len(near) * (record.partitions + 1)
+            if not (log.every_room and near and reset.reason in reasons) or again:
                 yield Violation("reset", f"{log.name}: {reset.reason} at {reset.at} s")
-
-
-def _may_be(reset: Reset, fault: Fault, count: int, log: Log, partitions: int) -> bool:
-    """Whether it is one of those that the emptying of Valkey explains."""
-    after_s = reset.at - fault.until
-    if partitions == 1:
-        explained = reset.reason == "ahead" and after_s <= EMPTIED_S
-    else:
-        explained = reset.reason in OF_A_FEED and after_s <= LOOKED_S and count <= partitions + 1
-    return log.every_room and explained
 
 
 def outputs(record: Record) -> Iterator[Violation]:

@@ -188,6 +188,9 @@ def test_a_quiet_partition_may_be_found_emptied_later(good: Record) -> None:
     assert kinds(good) == set()
     reader.resets *= 2
     assert kinds(good) == {"reset"}
+    good.faults.append(Fault(21, checker.EMPTIED, "", 22))
+    assert kinds(good) == set()
+    good.faults.pop()
     reader.resets = [Reset(61, "lost")]
     assert kinds(good) == {"reset"}
     reader.resets = [Reset(50, "malformed")]
