@@ -197,6 +197,8 @@ class Touch:
         expect(box).to_be_hidden()
 
     def enter(self, room: Locator) -> None:
+        back = self.page.get_by_role("link", name="Back to rooms")
+        expect(room.or_(back).filter(visible=True).first).to_be_visible()  # the page is drawn
         if room.is_hidden():
-            self.use(self.page.get_by_role("link", name="Back to rooms"))
+            self.use(back)
         self.use(room)
