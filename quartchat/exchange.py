@@ -143,14 +143,21 @@ class Exchange:
             await asyncio.shield(self._ended)
 
     async def finish(self) -> None:
-        """Make an end where the application has not: of what it began, or with a 500."""
+        """Make an end where the application has not: of what it began, or with an error.
+
+        That is a 500, but where the process ends; then it is "come back later".
+        """
         if self.is_over:
             return
         self.close = True
         if not self._begun:
-            cut = self.gone and self._missing  # by its client, who may still be listening
-            self._start = {"status": 400 if cut else 500, "headers": []}
-            await self._connection.write(self._framed(b"", more=False))
+            body, headers, status = b"", [], 500
+            if self.gone and self._missing:  # cut by its client, who may still be listening
+                status = 400
+            elif self._connection.context.terminated.is_set():
+                body, headers, status = tcp.LATE_PROBLEM, tcp.LATE_HEADERS, 503
+            self._start = {"status": status, "headers": headers}
+            await self._connection.write(self._framed(body, more=False))
         await self._finish()
 
     async def _finish(self) -> None:

@@ -9,6 +9,7 @@ it closed between two requests, the second might be on its way, and lost.
 
 import asyncio
 import math
+import select
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -19,15 +20,17 @@ from hypercorn.asyncio.worker_context import AsyncioSingleTask
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.typing import TaskGroup
 
-from quartchat import errors, problems
+from quartchat import errors, http_heads, problems
 
 HIGH_WATER = 64 << 10  # bytes in the transport's buffer, from which on a write waits
 LATE_PROBLEM = problems.of(errors.Unavailable())
-LATE = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
-    b"retry-after: 1\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-) % (len(LATE_PROBLEM), LATE_PROBLEM)
-LINGER_S = 0.5  # who asks for nothing for so long while the process ends is not in use
+LATE_HEADERS = [
+    (b"content-type", b"application/problem+json"),
+    (b"retry-after", b"1"),
+    (b"content-length", b"%d" % len(LATE_PROBLEM)),
+    (b"connection", b"close"),
+]
+LINGER_S = 1.0  # who asks for nothing for so long while the process ends is not in use
 
 
 class Idle:
@@ -35,7 +38,6 @@ class Idle:
 
     def __init__(self) -> None:
         self._timers: set[IdleTimer] = set()
-        self._closing: set[asyncio.Task[None]] = set()
         self._longest_s = math.inf  # what a connection may wait, whatever the settings say
 
     async def end(self) -> None:
@@ -56,12 +58,6 @@ class Idle:
         """Wait no more."""
         self._timers.discard(timer)
 
-    def close(self, connection: "Connection") -> None:
-        """Close a connection that has waited for too long."""
-        task = asyncio.ensure_future(connection.close_idle())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
 
 class IdleTimer(AsyncioSingleTask):
     """Closes a connection that waits for too long; takes the place of Hypercorn's task."""
@@ -69,7 +65,7 @@ class IdleTimer(AsyncioSingleTask):
     def __init__(self, connection: "Connection") -> None:
         super().__init__()
         self._connection = connection
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._since = 0.0  # on the loop's clock
 
     async def restart(self, _group: TaskGroup, _action: Callable[..., Any]) -> None:
@@ -96,8 +92,15 @@ class IdleTimer(AsyncioSingleTask):
             self._connection.idle.discard(self)
 
     def expire(self) -> None:
-        """Close the connection."""
-        self._connection.idle.close(self._connection)
+        """Close the connection, once what was read of it before is heeded."""
+        self._timer = self._connection.loop.call_soon(self._close)
+
+    def _close(self) -> None:
+        if self._connection.has_news:  # it came while the process was busy
+            self._since = self._connection.loop.time()
+            self.count()
+        else:
+            self._connection.writer.close()
 
 
 class Connection(TCPServer):
@@ -134,7 +137,7 @@ class Connection(TCPServer):
 
         Its request would be cancelled with the loop, and answered by Hypercorn with a 500.
         """
-        self.writer.write(LATE)
+        self.writer.write(http_heads.response(503, LATE_HEADERS) + LATE_PROBLEM)
         try:
             with suppress(TimeoutError, OSError):
                 async with asyncio.timeout(LINGER_S):
@@ -182,10 +185,15 @@ class Connection(TCPServer):
         except ConnectionError:
             await self.protocol.handle(Closed())
 
-    async def close_idle(self) -> None:
-        """End the connection, as Hypercorn does when its idle timer ends."""
-        if hasattr(self, "protocol"):  # else it has ended meanwhile
-            await self._initiate_server_close()
+    @property
+    def has_news(self) -> bool:
+        """Whether the client has sent something, or hung up, and nobody has read that yet."""
+        descriptor = self.writer.get_extra_info("socket").fileno()
+        if descriptor < 0:
+            return False
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def _read_data(self) -> None:
         await super()._read_data()

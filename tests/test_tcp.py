@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,9 +12,10 @@ import hypercorn.asyncio
 import hypercorn.asyncio.run
 import pytest
 from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.protocol.h11 import H11Protocol
 from rolling import until
 
-from quartchat import listener, tcp
+from quartchat import http1, listener, tcp
 from quartchat.config import Config
 from quartchat.tcp import Idle
 
@@ -27,16 +29,19 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """`install` is for a process that does nothing else."""
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", tcp.Connection)
+    monkeypatch.setattr("hypercorn.protocol.H11Protocol", H11Protocol)
     monkeypatch.setattr(tcp, "LINGER_S", 0.2)
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers everything alike."""
+    """Answers everything alike, but hangs where it is asked to."""
     if scope["type"] == "lifespan":
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
         await send({"type": "lifespan.shutdown.complete"})
         return
+    if scope["path"] == "/hang":
+        await asyncio.Event().wait()
     await send({"type": "http.response.start", "status": 200, "headers": ANSWER})
     await send({"type": "http.response.body", "body": b"ok", "more_body": False})
 
@@ -50,7 +55,7 @@ async def serving(keep_alive_s: float) -> AsyncIterator[tuple[int, Idle]]:
     settings.bind = [f"fd://{opened.detach()}"]
     settings.keep_alive_timeout = keep_alive_s
     settings.graceful_timeout = 1.0
-    idle, stop = tcp.install(), asyncio.Event()
+    idle, stop = http1.install(), asyncio.Event()
     server = asyncio.create_task(hypercorn.asyncio.serve(app, settings, shutdown_trigger=stop.wait))
     try:
         yield port, idle
@@ -87,6 +92,40 @@ def test_an_idle_connection_is_closed_in_time(asks: bool) -> None:
             return took
 
     assert 0.25 < asyncio.run(scenario()) < 1
+
+
+def test_a_request_that_comes_while_the_process_is_busy_is_no_silence() -> None:
+    async def scenario() -> float:
+        async with serving(0.3) as (port, _):
+            streams = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.sleep(0.1)
+            for _ in range(3):
+                streams[1].write(REQUEST)
+                time.sleep(0.4)  # noqa: ASYNC251  (this is what it is about)
+                async with asyncio.timeout(1):
+                    assert b"200" in await streams[0].readuntil(b"\r\n\r\nok")
+            return await closed_after(streams)
+
+    assert 0.25 < asyncio.run(scenario()) < 1
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_request_that_is_not_answered_by_the_end_is_told_when_to_come_back(method: bytes) -> None:
+    async def scenario() -> bytes:
+        async with serving(5) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(REQUEST.replace(b"GET /", method + b" /hang"))
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(1):
+            answer = await reader.read()
+        writer.close()
+        return answer
+
+    head, _, body = asyncio.run(scenario()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in head
+    assert b"\r\nconnection: close\r\n" in head
+    assert body == (b"" if method == b"HEAD" else tcp.LATE_PROBLEM)
 
 
 def test_in_the_end_who_has_just_asked_may_ask_again_and_others_are_closed_at_once() -> None:
