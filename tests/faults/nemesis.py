@@ -270,7 +270,7 @@ class Nemesis:
             fault.note = str(error)
         else:
             with suppress(TimeoutError):
-                await until(lambda: valkeys.reigns(successor), TAKE_OVER_S)
+                await until(lambda: valkeys.took_over(successor), TAKE_OVER_S)
         await self._settled()
 
     async def _lose_master(self, valkeys: Replicated, step: Step, fault: Fault) -> None:

@@ -37,8 +37,12 @@ class Replicated(Valkey):
         """Let a master and its replica change places, as for an upgrade."""
         raise NotImplementedError
 
+    async def took_over(self, node: nodes.Node) -> bool:
+        """Whether a node is the master by now, and remains it if the old one comes back."""
+        return await self.reigns(node)
+
     async def fail_over(self, master: nodes.Node, *, behind_s: float = 0.0) -> None:
-        """Let a master die until its replica reigns, then start it again.
+        """Let a master die until its replica took over, then start it again.
 
         `behind_s`: before it dies, the replica hears of nothing for so long.
         """
@@ -50,7 +54,7 @@ class Replicated(Valkey):
         await asyncio.to_thread(master.kill)
         replica.send_signal(signal.SIGCONT)
         try:
-            await until(lambda: self.reigns(replica), SETTLE_S)
+            await until(lambda: self.took_over(replica), SETTLE_S)
         finally:
             await asyncio.to_thread(master.start)
 
@@ -105,6 +109,10 @@ class Sentinels(Replicated):
         del master
         sentinel = self._all.sentinels[0]
         await asyncio.to_thread(sentinel.do, "SENTINEL", "FAILOVER", nodes.SERVICE)
+
+    async def took_over(self, node: nodes.Node) -> bool:
+        """Sentinels give a failover up if the old master is back before all have heard of it."""
+        return await self.reigns(node) and await asyncio.to_thread(self._all.name, node)
 
     async def _is_settled(self) -> bool:
         """As an operator's scripts do, have an old master follow the new one.
