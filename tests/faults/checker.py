@@ -76,7 +76,7 @@ def so_far(record: Record) -> list[Violation]:
     ]
     for log in record.logs:
         found += reader(log, None, once=record.partitions == 1)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *disagreed(record.logs)]))
 
 
 def holes(history: dict[RoomId, list[Event]]) -> Iterator[Violation]:
@@ -261,6 +261,19 @@ def _follows(
         last = event.n
     if history is not None and whole and last < len(history):
         yield Violation("reader: behind", f"{name}: ended at {last} of {len(history)}")
+
+
+def disagreed(logs: Iterable[Log]) -> Iterator[Violation]:
+    """A number is the same event to all readers, but that a message may be deleted meanwhile."""
+    first: dict[tuple[RoomId, int], tuple[str, Event]] = {}
+    for log in logs:
+        for event in (event for segment in log.segments for event in segment.events):
+            if event.gone:
+                continue
+            name, other = first.setdefault((event.room_id, event.n), (log.name, event))
+            if (event.type, event.print) != (other.type, other.print):
+                where = f"{event.n} of room {event.room_id}"
+                yield Violation("reader: content", f"{log.name} and {name} got another {where}")
 
 
 def resets(record: Record) -> Iterator[Violation]:

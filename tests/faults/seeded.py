@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from faults import checker, report
+from faults import checker, report, valkeys
 from faults.record import Record
 from faults.run import Options, copied, once
 
@@ -25,6 +25,7 @@ class Bug:
     now: str
     seen_as: frozenset[str]
     first: tuple[str, ...] = ()  # the faults that bring it out, as they come before the others
+    engine: str = ""  # where alone it is a bug
 
     def applied(self, tree: Path, target: Path) -> Path:
         """Copy a tree with the bug in it."""
@@ -42,6 +43,8 @@ class Bug:
 
 LOST = frozenset({"lost", "hole", "pages"})
 MISSED = frozenset({"reader: gap", "reader: behind"})
+GHOSTS = frozenset({"reader: content", "reset"})  # they had what no master has any more
+LOST_TAILS = ("master lost with its tail",) * 3
 BUGS = (
     Bug(
         "the feed is trimmed without regard to what is archived",
@@ -100,6 +103,33 @@ BUGS = (
         MISSED,
         ("web killed", "web restarted"),
     ),
+    Bug(
+        "a send is acknowledged though no replica has it",
+        "quartchat/replicas.py",
+        "await confirmed(self._redis, batch[0][0][0], self._commands(batch))",
+        "await round_trip(self._redis, self._commands(batch))",
+        LOST,
+        LOST_TAILS,
+        "sentinel",
+    ),
+    Bug(
+        "streams show what no replica has",
+        "quartchat/feed.py",
+        "kept = await self._kept(entries)\n",
+        "kept = entries\n",
+        GHOSTS,
+        LOST_TAILS,
+        "cluster",
+    ),
+    Bug(
+        "a worker archives what no replica has",
+        "quartchat/archive.py",
+        "        if not self._kept:\n",
+        "        if self._kept is None:\n",
+        GHOSTS,
+        LOST_TAILS,
+        "sentinel",
+    ),
 )
 
 
@@ -108,9 +138,12 @@ def main(options: Options) -> int:
     missed = 0
     for bug in BUGS:
         began = time.monotonic()
+        where = options
+        if engine := bug.engine:
+            where = replace(options, engine=engine, partitions=valkeys.partitions(engine))
         with tempfile.TemporaryDirectory(prefix="seeded-") as directory:
             broken = bug.applied(options.tree, Path(directory) / "tree")
-            record = once(replace(options, tree=broken, first=bug.first), bug.is_seen)
+            record = once(replace(where, tree=broken, first=bug.first), bug.is_seen)
         violations = checker.check(record)
         took = time.monotonic() - began
         kinds = {violation.kind for violation in violations}

@@ -296,6 +296,14 @@ def test_what_a_reader_got_wrong_is_told_before_the_end(
     assert kinds_so_far(half) == {f"reader: {kind}"}
 
 
+def test_an_event_that_is_another_one_to_others_is_told_before_the_end(half: Record) -> None:
+    half.logs.append(log(1, 2, 3))
+    half.logs[-1].segments[0].events[1].print = "print of what nobody else got"
+    assert kinds_so_far(half) == {"reader: content"}
+    half.logs[-1].segments[0].events[1].gone = True
+    assert kinds_so_far(half) == set()
+
+
 def test_a_repeated_send_with_another_answer_is_told_before_the_end(half: Record) -> None:
     half.sends[0].answers.append(Answer(9, 4, "print of body 1"))
     assert kinds_so_far(half) == {"doubled"}

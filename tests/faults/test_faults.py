@@ -60,7 +60,7 @@ def test_what_is_to_come_first_comes_first_and_then_everything_else() -> None:
 @pytest.mark.parametrize("bug", seeded.BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
 def test_a_seeded_bug_still_fits_the_code(bug: seeded.Bug, tmp_path: Path) -> None:
     bug.applied(harness.ROOT, tmp_path / "tree")
-    assert set(bug.first) <= hands(tmp_path).kinds.keys()
+    assert set(bug.first) <= hands(tmp_path, bug.engine or "standalone").kinds.keys()
 
 
 @pytest.mark.parametrize(
