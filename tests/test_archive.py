@@ -35,7 +35,7 @@ from quartchat.stream import Draft, Streams
 # A worker that is killed while redis-py connects leaves a socket to the garbage collector (3.11).
 pytestmark = pytest.mark.filterwarnings(
     r"ignore:Exception ignored in. <(socket\.socket|function "
-    r"(AbstractConnection|StreamWriter|_SelectorTransport)\.):pytest.PytestUnraisableExceptionWarning"
+    r"(AbstractConnection|StreamWriter|_SelectorTransport|_SSLProtocolTransport)\.):pytest.PytestUnraisableExceptionWarning"
 )
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -276,7 +276,7 @@ def test_one_flush_keeps_few_chunks_and_every_reader_gets_its_own(
                 asyncio.create_task(reader.serve(client.send, START))
                 for reader, client in zip(opened, clients, strict=True)
             ]
-            await asyncio.sleep(0.05)
+            await until(lambda: all(reader.is_live for reader in opened))
             for reader in opened[2:]:  # these two are in one more room
                 reader.change(RoomId(2), 0)
                 hub._flush.wants(reader, RoomId(2))
@@ -289,7 +289,7 @@ def test_one_flush_keeps_few_chunks_and_every_reader_gets_its_own(
             monkeypatch.setattr(hub.recent, "feed_chunk", chunk)
             other = Event(RoomId(2), 1, "message", b'{"id":1}', FeedId(102), 1)
             hub.publish([(0, event(1)), (0, other)])
-            await asyncio.sleep(0.1)
+            await until(lambda: [len(client.ids) for client in clients] == [1, 1, 2, 2])
             for reader in opened:
                 reader.close()
             await asyncio.gather(*serving)
