@@ -35,7 +35,7 @@ export class Session {
   mark = null; // event id above which the open room's messages are marked as new
   target = null; // {id} of a message, or {key} of a row, to be brought into view once it is there
   #me;
-  #asking = new Set(); // ids of rooms that are being refreshed
+  #asking = new Map(); // room id → the answer that is on its way
   #gaps = new Gaps();
   #timelines;
   #reading = new Reading((roomId, id) => api.post(path(roomId, "/read"), { id }));
@@ -149,13 +149,19 @@ export class Session {
   }
 
   /** Ask whether the reader is in the room, and what it looks like. */
-  async refresh(roomId) {
-    if (this.#asking.has(roomId)) return;
-    this.#asking.add(roomId);
+  refresh(roomId) {
+    const asked = this.#asking.get(roomId);
+    if (asked) return asked.catch(() => {}); // who asked first hears of a failure
+    const answer = this.#ask(roomId).finally(() => this.#asking.delete(roomId));
+    this.#asking.set(roomId, answer);
+    return answer;
+  }
+
+  async #ask(roomId) {
     const room = await api.get(path(roomId)).catch((problem) => {
       if (problem.status === 404) return { joined: false };
       throw problem;
-    }).finally(() => this.#asking.delete(roomId));
+    });
     if (room.joined) this.put(room);
     else this.drop(roomId);
   }
@@ -185,8 +191,11 @@ export class Session {
     const roomId = data.room_id;
     this.presence.hear(event);
     if (type === "invitation.remove") return; // of a room that the reader need not be in
-    // Joined in another tab: the first event says so.
-    if (data.id && roomId && !this.rooms.get(roomId)) return this.refresh(roomId);
+    // Joined in another tab: the first event says so. What comes before the answer may be newer.
+    if (data.id && roomId && !this.rooms.get(roomId)) {
+      await this.refresh(roomId);
+      if (!this.rooms.get(roomId)) return;
+    }
     const missing = roomId && this.#gaps.before(event, this.rooms.get(roomId)?.last_id);
     const cursor = this.#apply(type, data, roomId);
     if (missing) await this.#fill(roomId);

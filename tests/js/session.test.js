@@ -58,6 +58,25 @@ test("a number that is missing makes it ask for the room, and none that is there
   assert.deepEqual(asked, ["/api/chat/rooms/7"]);
 });
 
+test("what comes while a new room is asked for is counted where the answer is older, once", async () => {
+  const mine = await session();
+  let answer;
+  globalThis.fetch = () => new Promise((resolve) => {
+    answer = () => resolve(Response.json({ ...room, id: 8, joined: true, last_id: 1, read_id: 0 }));
+  });
+  const events = [{ type: "room.added", data: { room_id: 8 } }, ...[1, 2, 3].map((id) => said(id, { room_id: 8 }))];
+  const received = events.map((event) => mine.receive(event));
+  answer();
+  await Promise.all(received);
+  assert.deepEqual([mine.rooms.get(8).unread, mine.rooms.get(8).last_id], [2, 3]);
+});
+
+test("who is not in the room that an event came from is told nothing of it", async () => {
+  const mine = await session();
+  await mine.receive(said(3, { room_id: 9 }));
+  assert.equal(mine.rooms.get(9), undefined);
+});
+
 test("the end of an invitation is no news of a room", async () => {
   const mine = await session();
   await mine.receive({ type: "invitation.remove", data: { id: 1, room_id: 9 } });
