@@ -29,6 +29,8 @@ FLAGS = [
 ]
 STREAM = "/api/chat/events"
 PHONE = {"width": 360, "height": 740}
+# Resolves once the browser has drawn, and told of scrolls before that.
+FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # Chromium logs every refused or failed request by itself; those are the test's business. The
 # second is of the service worker's script.
 FAILED = ("Failed to load resource", "An unknown error occurred when fetching the script.")
@@ -817,6 +819,35 @@ def test_what_is_asked_for_before_its_code_is_here_is_done_once_it_is(
         held.pop().continue_()
         expect(page.get_by_role("dialog")).to_be_visible()
         status(page)
+
+
+def test_what_is_asked_for_before_the_page_knows_who_reads_is_done_once_it_does(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page("/login", ann)
+    held: list[Route] = []
+    page.route("**/api/me", lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    page.goto("/")
+    eventually(page, lambda: len(held) == 1)
+    page.get_by_role("button", name="New room").click()
+    held.pop().continue_()
+    expect(page.get_by_role("dialog", name="New room")).to_be_visible()
+
+
+def test_the_login_cannot_be_sent_before_its_code_is_here(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page("/docs")
+    held: list[Route] = []
+    page.route("**/js/account.js", lambda route: held.append(route))  # noqa: PLW0108 - as above
+    page.goto("/login", wait_until="commit")
+    page.get_by_label("Username").fill(ann.name)
+    page.get_by_label("Password").fill(harness.PASSWORD)
+    page.get_by_label("Password").press("Enter")
+    expect(page.get_by_role("button", name="Log in")).to_be_disabled()
+    held.pop().continue_()
+    page.get_by_role("button", name="Log in").click()
+    status(page)
 
 
 def test_a_part_of_the_page_that_hangs_keeps_nobody_from_talking(

@@ -16,6 +16,7 @@ from test_page import (
     articles,
     browser,
     complaints,
+    eventually,
     field,
     open_page,
     rooms,
@@ -174,6 +175,44 @@ def test_a_moderator_deletes_what_others_wrote_and_a_member_does_not(
     act(anns, "by bob", "Delete")
     anns.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(articles(bobs, "by bob")).to_have_count(0)
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_what_can_be_done_to_a_message_is_offered_where_the_reader_waits_for_it_to_be_sent(
+    open_page: Open, ann: harness.Client, room: Room, by: str
+) -> None:
+    page = open_page(address(room), ann)
+    status(page)
+    held: list[Route] = []
+    page.route("**/messages", lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    say(page, "on its way")
+    article = articles(page, "on its way")
+    expect(article).to_contain_text("Sending")
+    if by == "mouse":
+        article.locator(".text").hover()
+    else:
+        field(page).press("Shift+Tab")
+        page.keyboard.press("ArrowUp")
+        expect(article).to_be_focused()
+    expect(article.get_by_role("button", name="Edit")).to_be_hidden()
+    eventually(page, lambda: len(held) == 1)
+    held.pop().continue_()
+    expect(article.get_by_role("button", name="Edit")).to_be_visible()
+
+
+def test_the_buttons_of_a_send_that_failed_stay_while_somebody_gets_another_name(
+    open_page: Open, ann: harness.Client, bob: harness.Client, room: Room
+) -> None:
+    page = open_page(address(room), ann)
+    status(page)
+    bob.say(room, "by bob")
+    page.route("**/messages", lambda route: route.fulfill(status=400, json={"title": "No."}))
+    say(page, "refused")
+    again = articles(page, "refused").get_by_role("button", name="Try again")
+    again.focus()
+    assert bob.patch("/api/me", {"display_name": "Robert"}).status_code == 200
+    expect(articles(page, "by bob")).to_contain_text("Robert")
+    expect(again).to_be_focused()
 
 
 # Reactions

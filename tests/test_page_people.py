@@ -4,11 +4,13 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import harness
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from test_page import (
+    FRAMES,
     PHONE,
     Open,
     Room,
@@ -63,6 +65,11 @@ def both_in(ann: harness.Client, bob: harness.Client, **fields: str) -> Room:
 def role(ann: harness.Client, room: Room, bob: harness.Client, role: str) -> None:
     path = f"/api/chat/rooms/{room['id']}/members/{bob.me['id']}"
     assert ann.put(path, {"role": role}).status_code == 200
+
+
+def ban(ann: harness.Client, room: Room, person: harness.Client) -> None:
+    path = f"/api/chat/rooms/{room['id']}/bans/{person.me['id']}"
+    assert ann.put(path, {"reason": "spam"}).status_code in {200, 201, 204}
 
 
 # Direct messages
@@ -236,7 +243,54 @@ def test_inviting_from_beginning_to_end_logs_no_error_in_the_console(
     assert errors == []
 
 
+def test_a_link_that_is_made_before_the_server_said_that_there_is_none_stays(
+    open_page: Open, ann: harness.Client
+) -> None:
+    page = open_page(address(ann.room()), ann)
+    held: list[Route] = []
+    page.route("**/link", lambda route: held.append(route), times=1)  # noqa: PLW0108 - playwright counts parameters
+    details(page).get_by_role("button", name="Invite people").click()
+    box = dialog(page, "Invite people")
+    eventually(page, lambda: len(held) == 1)
+    box.get_by_role("button", name="Make a link").click()
+    expect(box.get_by_role("button", name="Replace it")).to_be_visible()
+    with page.expect_response("**/link"):
+        held.pop().fulfill(json={"link": None})
+    page.evaluate(FRAMES)
+    box.get_by_role("button", name="Turn it off").click()
+    expect(box.get_by_text("The link is dead.")).to_be_visible()
+
+
 # Members
+
+
+def test_a_row_that_is_still_there_when_its_list_comes_anew_keeps_the_focus(
+    open_page: Open, ann: harness.Client, bob: harness.Client, server: harness.Server
+) -> None:
+    room = both_in(ann, bob)
+    cyd = server.user("cyd", display_name="Cyd Moss")
+    cyd.join(room)
+    ban(ann, room, bob)
+    page = open_page(address(room), ann)
+    status(page)
+    banned = details(page).get_by_role("list", name="Banned")
+    row = banned.get_by_role("button", name="Bob Stone")
+    row.focus()
+    ban(ann, room, cyd)
+    expect(banned.get_by_role("button")).to_have_count(2)
+    expect(row).to_be_focused()
+
+    page.get_by_role("button", name="Browse rooms").click()
+    browse = dialog(page, "Browse rooms")
+    browse.get_by_label("Search").fill(room["name"][:-1])
+    join = browse.get_by_role("row", name=room["name"]).get_by_role("button")
+    expect(browse.get_by_role("row")).to_have_count(1)
+    browse.get_by_label("Search").press_sequentially(room["name"][-1])
+    with page.expect_response(lambda response: parse_qs(response.url).get("q") == [room["name"]]):
+        join.focus()
+    expect(join).to_be_focused()
+    join.press("Enter")
+    expect(browse).to_be_hidden()
 
 
 def test_an_owner_makes_a_moderator_who_then_may_change_the_topic(
@@ -658,6 +712,29 @@ def test_a_search_leads_to_the_message_in_its_place(
     found.get_by_role("button").click()
     expect(articles(page, "the heron stands")).to_be_in_viewport()
     picture(page, "search-found")
+
+
+def test_what_was_chosen_in_the_switcher_stays_chosen_when_people_come(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    page = open_page(address(ann.room()), ann)
+    status(page)
+    held: list[Route] = []
+    page.route("**/api/users?*", lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    rooms_named = [ann.room(bob.name) for _ in range(2)]
+    expect(rooms(page).get_by_role("link", name=bob.name)).to_have_count(2)
+    page.keyboard.press("Control+k")
+    box = dialog(page, "Go to a room or a person")
+    box.get_by_role("combobox").fill(bob.name)
+    options = box.get_by_role("option")
+    expect(options).to_have_count(len(rooms_named) + 1)
+    page.keyboard.press("ArrowDown")
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    eventually(page, lambda: len(held) == 1)
+    held.pop().continue_()
+    expect(options).to_have_count(len(rooms_named) + 2)
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    expect(box.get_by_role("combobox")).to_have_attribute("aria-activedescendant", "place-1")
 
 
 def test_a_search_begins_from_the_switcher_and_what_is_not_there_is_said(

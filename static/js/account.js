@@ -13,6 +13,8 @@ onSubmit(form, async ({ username, password }) => {
   return new Promise(() => {}); // nothing is sent twice while the page goes
 });
 
+form.querySelector("button").disabled = false; // without this script the form would send what no endpoint takes
+
 /** Where the reader was going, as `?next=` says; only within this site. */
 function wayBack() {
   const next = new URLSearchParams(location.search).get("next") ?? "/";

@@ -9,6 +9,7 @@ const dialog = document.querySelector("#delete-dialog");
 export class Actions {
   #log;
   #group = template.content.firstElementChild.cloneNode(true);
+  #here = null; // the article where the reader is; nothing may be done to it yet, perhaps
   #on;
 
   /** `on`: {may(article) → Set of what, act(article, what, button), toggle(article, emoji)} */
@@ -25,11 +26,12 @@ export class Actions {
 
   /** The message changed, or the reader's rights did. */
   refresh() {
-    this.#place(this.#group.closest("article"));
+    this.#place(this.#here?.isConnected ? this.#here : null);
   }
 
   /** The reader goes on elsewhere. */
   leave() {
+    this.#here = null;
     this.#group.remove();
   }
 
@@ -40,10 +42,11 @@ export class Actions {
   /** With the mouse, unless somebody is there by keyboard. */
   #follow(article) {
     if (this.#group.querySelector(":focus-visible") || this.#article?.matches(":focus-visible")) return;
-    if (article !== this.#article) this.#place(article);
+    if (article !== this.#here) this.#place(article);
   }
 
   #place(article) {
+    this.#here = article;
     const may = article ? this.#on.may(article) : new Set();
     for (const button of this.#group.children) button.hidden = !may.has(button.dataset.act);
     this.#tabbable(article);

@@ -88,16 +88,16 @@ function fillFate(element, { id, state: ours, reason, edited_at: editedAt, delet
   const edited = editedAt && !deletedAt;
   element.hidden = Boolean(id) && !edited && ours !== "saving";
   element.title = edited ? timeAndDate(editedAt) : "";
-  if (ours === "failed") element.replaceChildren(failure(reason));
+  if (ours === "failed") fillFailure(element, reason);
   else if (ours === "saving") element.textContent = "Saving…";
   else if (edited) element.textContent = "Edited";
   else element.textContent = id ? "" : "Sending…";
 }
 
-function failure(reason) {
-  const content = failureTemplate.content.cloneNode(true);
-  content.querySelector(".reason").textContent = `Not sent. ${reason}`;
-  return content;
+/** The buttons stay the same elements: somebody may be about to press one. */
+function fillFailure(element, reason) {
+  if (!element.querySelector(".reason")) element.replaceChildren(failureTemplate.content.cloneNode(true));
+  element.querySelector(".reason").textContent = `Not sent. ${reason}`;
 }
 
 /** A button stays the same element while its emoji is there, so that it keeps the focus. */

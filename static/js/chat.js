@@ -73,8 +73,7 @@ class Chat {
     });
   }
 
-  async start() {
-    const early = new Early();
+  async start(early) {
     this.#listen();
     const cursor = await persist(() => this.#session.load(this.#roomAsked), (problem) => this.#cannotStart(problem));
     this.#session.outbox.restore();
@@ -310,7 +309,9 @@ class Chat {
   }
 }
 
+const early = new Early();
+
 persist(() => api.get("/api/me"), (problem) => {
   document.body.dataset.view = "room"; // a phone shows the words instead of an empty list
   new Place().say("quartchat cannot be reached", `${problem.message} Trying again…`);
-}).then(({ user }) => new Chat(user).start());
+}).then(({ user }) => new Chat(user).start(early));

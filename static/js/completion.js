@@ -62,11 +62,13 @@ export class Completion {
     const offered = word && this.#dismissed === null ? suggest(this.#people(), word.typed) : [];
     const whole = offered.some(({ username }) => username === word.typed.toLowerCase());
     const same = word?.typed === this.#word?.typed && offered.length === this.#offered.length;
+    const chosen = word?.typed === this.#word?.typed ? this.#offered[this.#at]?.id : undefined;
     this.#word = word;
     if (offered.length === 0 || (whole && offered.length === 1)) return this.#close();
     if (same && !this.#list.hidden) return;
     this.#offered = offered;
-    this.#at = whole ? -1 : 0; // a whole name wants no completion: Enter sends
+    // A whole name wants no completion: Enter sends.
+    this.#at = whole ? -1 : Math.max(0, offered.findIndex(({ id }) => id === chosen));
     this.#show();
   }
 

@@ -17,6 +17,7 @@ export class Details {
   #roster = new Roster();
   #next = null;
   #loads = 0;
+  #banLoads = 0; // only the answer to the last one counts
   #drawn = "";
   #online;
   #onperson;
@@ -110,11 +111,12 @@ export class Details {
   async loadBans() {
     const room = this.#room;
     if (!room || !moderates(room.role) || room.visibility === "direct") return;
+    const load = (this.#banLoads += 1);
     try {
       const { bans } = await get(`/api/chat/rooms/${room.id}/bans?limit=${PER_PAGE}`);
-      if (room.id !== this.#room?.id) return;
+      if (room.id !== this.#room?.id || load !== this.#banLoads) return;
       find("banned").hidden = bans.length === 0;
-      find("ban-list").replaceChildren(...bans.map((ban) => this.#banRow(ban)));
+      keepRows(find("ban-list"), bans.map((ban) => this.#banRow(ban)));
     } catch {
       find("banned").hidden = true; // the next opening asks again
     }

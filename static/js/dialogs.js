@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { closeButtons, onSubmit } from "./forms.js";
+import { keepRows } from "./keep-rows.js";
 import { members } from "./labels.js";
 
 const SEARCH_PAUSE_MS = 200; // of typing, before the server is asked
@@ -76,7 +77,7 @@ export class BrowseDialog {
   #show({ rooms, next }, { q, append }) {
     const rows = rooms.filter(({ visibility }) => visibility === "public").map((room) => this.#row(room));
     if (append) this.#rows.append(...rows);
-    else this.#rows.replaceChildren(...rows);
+    else keepRows(this.#rows, rows);
     this.#next = next;
     this.#more.hidden = next === null;
     const none = q ? `No room is called “${q}”.` : "There is no public room yet. Make the first one.";
@@ -85,6 +86,7 @@ export class BrowseDialog {
 
   #row(room) {
     const row = this.#template.content.firstElementChild.cloneNode(true);
+    row.dataset.id = room.id;
     row.querySelector(".browse-name").textContent = room.name;
     row.querySelector(".browse-topic").textContent = room.topic;
     row.querySelector(".browse-members").textContent = members(room.member_count);

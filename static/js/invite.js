@@ -18,6 +18,7 @@ export class InviteDialog {
   #copy = document.querySelector("#link-copy");
   #end = document.querySelector("#link-end");
   #room = null;
+  #asked = 0; // for the link: only the answer to the last question counts
   #search;
   #within;
   #sent = new Sent({
@@ -35,7 +36,7 @@ export class InviteDialog {
       fail: (problem) => this.#fail(problem),
     });
     closeButtons(this.#dialog);
-    this.#make.addEventListener("click", () => this.#try(async () => this.#showLink(await put(this.#linkPath))));
+    this.#make.addEventListener("click", () => this.#try(() => this.#askLink(put)));
     this.#end.addEventListener("click", () => this.#try(() => this.#endLink()));
     this.#copy.addEventListener("click", () => this.#copyLink());
     this.#address.addEventListener("focus", () => this.#address.select());
@@ -51,7 +52,7 @@ export class InviteDialog {
     this.#sent.show(moderates(room.role) ? room : null);
     this.#showLink(null);
     this.#dialog.showModal();
-    if (moderates(room.role)) this.#loadLink();
+    if (moderates(room.role)) this.#try(() => this.#askLink(async (path) => (await get(path)).link));
   }
 
   get #linkPath() {
@@ -83,14 +84,11 @@ export class InviteDialog {
     this.#dialog.querySelector("input").focus();
   }
 
-  async #loadLink() {
-    const roomId = this.#room.id;
-    try {
-      const { link } = await get(this.#linkPath);
-      if (roomId === this.#room.id) this.#showLink(link);
-    } catch (problem) {
-      this.#fail(problem);
-    }
+  /** `ask(path)` resolves to the link, or null. */
+  async #askLink(ask) {
+    const asked = (this.#asked += 1);
+    const link = await ask(this.#linkPath);
+    if (asked === this.#asked) this.#showLink(link);
   }
 
   #showLink(link) {
@@ -100,8 +98,7 @@ export class InviteDialog {
   }
 
   async #endLink() {
-    await remove(this.#linkPath);
-    this.#showLink(null);
+    await this.#askLink(remove);
     this.#said.textContent = "The link is dead.";
     this.#make.focus();
   }

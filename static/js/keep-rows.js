@@ -7,6 +7,10 @@ export function keepRows(list, rows) {
     const known = old.get(row.textContent);
     return known?.isEqualNode(row) ? known : row;
   });
-  for (const row of old.values()) if (!kept.includes(row)) row.remove();
-  if (kept.length !== list.children.length || kept.some((row, at) => row !== list.children[at])) list.replaceChildren(...kept);
+  for (const row of [...list.children]) if (!kept.includes(row)) row.remove();
+  let place = list.firstElementChild;
+  for (const row of kept) {
+    if (row === place) place = place.nextElementSibling;
+    else list.insertBefore(row, place);
+  }
 }

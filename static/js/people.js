@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { paintAvatar } from "./avatar.js";
+import { keepRows } from "./keep-rows.js";
 
 const PAUSE_MS = 200; // of typing, before the server is asked
 const FOUND = 20; // people
@@ -64,15 +65,18 @@ export class PeopleSearch {
   /** Something about those who are shown has changed; what has the focus keeps it. */
   draw() {
     const focused = this.#list.contains(document.activeElement) && document.activeElement.dataset.userId;
-    this.#list.replaceChildren(...this.#users.map((user) => this.#on.row(user)).filter(Boolean));
+    this.#fill();
     if (focused) (this.#list.querySelector(`[data-user-id="${focused}"]:enabled`) ?? this.#input).focus();
   }
 
   #show(users, none) {
     this.#users = users;
-    const rows = users.map((user) => this.#on.row(user)).filter(Boolean);
-    this.#list.replaceChildren(...rows);
-    this.#note.textContent = rows.length ? "" : none;
+    this.#fill();
+    this.#note.textContent = this.#list.children.length ? "" : none;
+  }
+
+  #fill() {
+    keepRows(this.#list, this.#users.map((user) => this.#on.row(user)).filter(Boolean));
   }
 
   /** The arrows go from the field through the list and back. */

@@ -102,7 +102,7 @@ export class Profile {
       this.#said.textContent = problem.message;
     }
     await this.#loadSessions();
-    find("session-list").focus();
+    if (document.activeElement === document.body) find("session-list").focus(); // or they went on elsewhere
   }
 
   async #close(password) {

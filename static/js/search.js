@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { paintAvatar } from "./avatar.js";
+import { keepRows } from "./keep-rows.js";
 import { called } from "./labels.js";
 import { timeAndDate, when } from "./times.js";
 
@@ -93,7 +94,7 @@ export class Search {
   #show({ results, next }, append) {
     const rows = results.map((each) => this.#row(each));
     if (append) this.#list.append(...rows);
-    else this.#list.replaceChildren(...rows);
+    else keepRows(this.#list, rows);
     if (append) rows[0]?.querySelector("button").focus();
     this.#next = next;
     this.#more.hidden = next === null;
@@ -105,6 +106,7 @@ export class Search {
     const row = template.content.firstElementChild.cloneNode(true);
     const room = this.#on.rooms().find(({ id }) => id === roomId);
     const author = this.#on.person(message.author);
+    row.dataset.id = message.id;
     paintAvatar(row.querySelector(".avatar"), author);
     row.querySelector(".result-author").textContent = author.display_name;
     row.querySelector(".result-room").textContent = room ? called(room) : "";

@@ -1,6 +1,7 @@
 // The invitations of a room that wait for an answer, for its moderators, who may take them back.
 
 import { get, remove } from "./api.js";
+import { keepRows } from "./keep-rows.js";
 import { personRow } from "./people.js";
 import { when } from "./times.js";
 
@@ -9,6 +10,7 @@ export class Sent {
   #list = document.querySelector("#sent-list");
   #room = null;
   #invited = new Set(); // ids of users
+  #loads = 0; // only the answer to the last one counts
   #on;
 
   /** `on`: {withdrawn(user), try(work), loaded()}. */
@@ -30,15 +32,16 @@ export class Sent {
   async load() {
     const room = this.#room;
     if (!room) return;
+    const load = (this.#loads += 1);
     const { invitations } = await get(`/api/chat/rooms/${room.id}/invitations`).catch(() => ({ invitations: [] }));
-    if (room !== this.#room) return;
+    if (room !== this.#room || load !== this.#loads) return;
     this.#draw(invitations);
     this.#on.loaded();
   }
 
   #draw(invitations) {
     this.#invited = new Set(invitations.map(({ invitee }) => invitee.id));
-    this.#list.replaceChildren(...invitations.map((each) => this.#row(each)));
+    keepRows(this.#list, invitations.map((each) => this.#row(each)));
     this.#section.hidden = invitations.length === 0;
   }
 
@@ -47,6 +50,7 @@ export class Sent {
       note: "Take back",
       run: (button) => this.#on.try(() => this.#withdraw(id, invitee, button)),
     });
+    row.dataset.id = id;
     row.querySelector(".who-username").textContent = `by ${inviter.display_name}, ${when(at)}`;
     return row;
   }

@@ -17,8 +17,9 @@ export class Switcher {
   #list = document.querySelector("#switch-list");
   #none = document.querySelector("#switch-none");
   #latest = []; // ids of rooms, the last one first
-  #options = []; // {element, run}
+  #options = []; // {element, run, peer}
   #at = 0;
+  #chosen = false; // by an arrow key, which the server's answer does not take back
   #asked = 0;
   #timer = 0;
   #on;
@@ -37,7 +38,9 @@ export class Switcher {
   show() {
     if (this.#dialog.open) return;
     this.#input.value = "";
-    this.#draw([]);
+    this.#asked += 1;
+    this.#chosen = false;
+    this.#draw();
     this.#dialog.showModal();
   }
 
@@ -51,37 +54,50 @@ export class Switcher {
   }
 
   #typed() {
-    this.#draw([]);
+    this.#chosen = false;
+    this.#draw();
     clearTimeout(this.#timer);
     const asked = (this.#asked += 1);
     if (!this.#text) return;
     this.#timer = setTimeout(async () => {
       const query = new URLSearchParams({ q: this.#text.replace(/^@/, "") || "@", limit: PEOPLE });
       const { users } = await get(`/api/users?${query}`).catch(() => ({ users: [] }));
-      if (asked === this.#asked) this.#draw(users);
+      if (asked === this.#asked) this.#add(users);
     }, PAUSE_MS);
   }
 
-  #draw(users) {
+  #draw() {
     const elsewhere = this.#on.rooms().filter(({ id }) => this.#text || id !== this.#latest[0]);
     const rooms = places(elsewhere, this.#text.replace(/^[@#]/, ""), this.#latest.slice(1));
-    const known = new Set([this.#on.me.id, ...rooms.map(({ peer }) => peer?.id)]);
     this.#options = [
       ...rooms.map((room) => this.#room(room)),
-      ...users.filter(({ id }) => !known.has(id)).map((user) => this.#person(user)),
       ...(this.#text ? [this.#searching(this.#text)] : []),
     ];
-    this.#options.forEach(({ element }, at) => { element.id = `place-${at}`; });
     this.#list.replaceChildren(...this.#options.map(({ element }) => element));
+    this.#number(0);
+  }
+
+  /** The server's answer: what is there stays, and stays chosen if the reader chose it. */
+  #add(users) {
+    const chosen = this.#chosen && this.#options[this.#at];
+    const known = new Set([this.#on.me.id, ...this.#options.map(({ peer }) => peer?.id)]);
+    const people = users.filter(({ id }) => !known.has(id)).map((user) => this.#person(user));
+    this.#options.splice(-1, 0, ...people); // the last one searches messages
+    this.#list.lastElementChild.before(...people.map(({ element }) => element));
+    this.#number(Math.max(0, this.#options.indexOf(chosen)));
+  }
+
+  #number(at) {
+    this.#options.forEach(({ element }, each) => { element.id = `place-${each}`; });
     this.#none.hidden = this.#options.length > 0;
-    this.#choose(0);
+    this.#choose(at);
   }
 
   #room(room) {
     const { unread, peer } = room;
     const note = unread ? `${unread} unread` : "";
     const option = create({ name: called(room), note, icon: icon(room.visibility), user: peer, online: this.#on.online(peer?.id) });
-    return { element: option, run: () => this.#on.go(room) };
+    return { element: option, peer, run: () => this.#on.go(room) };
   }
 
   #person(user) {
@@ -100,7 +116,10 @@ export class Switcher {
     const step = { ArrowDown: 1, ArrowUp: -1 }[key];
     if (step || key === "Enter") event.preventDefault();
     const { length } = this.#options;
-    if (step && length) this.#choose((this.#at + step + length) % length);
+    if (step && length) {
+      this.#chosen = true;
+      this.#choose((this.#at + step + length) % length);
+    }
     if (key === "Enter" && length) this.#take(this.#at);
   }
 

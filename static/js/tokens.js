@@ -37,8 +37,8 @@ export class Tokens {
     this.#said.textContent = "";
     this.#secret.value = token;
     this.#fresh.hidden = false;
-    await this.#load();
     this.#secret.focus();
+    await this.#load();
   }
 
   async #copy() {
@@ -84,6 +84,6 @@ export class Tokens {
       this.#said.textContent = problem.message;
     }
     await this.#load();
-    this.#list.focus();
+    if (document.activeElement === document.body) this.#list.focus(); // or they went on elsewhere
   }
 }
