@@ -4,8 +4,10 @@ A flow is written once, in what a person wants (`use`, `write`, `pick`, `leave`)
 hands does it in its own way and refuses what a person with such hands could not do.
 """
 
+import time
 from typing import Any, ClassVar, Protocol
 
+from clients import WAIT_S
 from playwright.sync_api import Error, Locator, Page, expect
 
 STOPS = 120  # of the Tab key, at most, on the way to a control
@@ -94,6 +96,7 @@ class Keyboard:
 
     def submit(self, button: Locator) -> None:
         expect(button).to_be_visible()
+        expect(button).to_be_enabled()
         self.page.keyboard.press("Enter")
 
     def pick(self, select: Locator, option: str) -> None:
@@ -114,6 +117,7 @@ class Keyboard:
         self.page.keyboard.press("Enter")
 
     def turn_to(self, article: Locator) -> None:
+        expect(article).to_be_visible()
         self._reach(self.page.get_by_role("log", name="Messages"))
         self.page.keyboard.press("ArrowUp")  # to where it was, or the last in view
         below = article.evaluate(_BELOW_FOCUS)
@@ -122,13 +126,14 @@ class Keyboard:
     def leave(self, box: Locator) -> None:
         self.page.keyboard.press("Escape")
         expect(box).to_be_hidden()
-        assert self.page.evaluate("document.activeElement !== document.body"), "the focus is lost"
+        expect(self.page.locator(":focus")).to_have_count(1)  # it is not lost
 
     def enter(self, room: Locator) -> None:
         self.use(room)
 
     def _reach(self, control: Locator) -> None:
         expect(control).to_be_visible()
+        expect(control).to_be_enabled()
         self._step(control, "Tab", STOPS)
         assert control.evaluate(_RINGED), f"nothing shows that {control} has the focus"
 
@@ -139,16 +144,6 @@ class Keyboard:
                 return
             self.page.keyboard.press(key)
         expect(to).to_be_focused()
-
-
-def _into_view(control: Locator) -> None:
-    """Scroll to it; once more where it was drawn anew in between, as tapping does by itself."""
-    try:
-        control.scroll_into_view_if_needed()
-    except Error as error:
-        if "not attached" not in error.message:
-            raise
-        control.scroll_into_view_if_needed()
 
 
 class Touch:
@@ -162,13 +157,28 @@ class Touch:
     def use(self, control: Locator) -> None:
         expect(control).to_be_visible()
         expect(control).to_be_enabled()
-        _into_view(control)
-        found = control.evaluate(_TARGET)
+        found = self._at_rest(control)
         assert min(found["size"]) >= TARGET_PX, f"{found['size']} px for {control}"
         assert found["inside"], f"{control} is beside the screen"
         assert found["free"], f"{control} is covered"
         assert not found["wide"], f"the page is wider than the screen, at {control}"
         control.tap()
+
+    def _at_rest(self, control: Locator) -> Any:
+        """What `_TARGET` finds; a page that moves may draw it anew, or cover it for a moment."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            late = time.monotonic() > deadline
+            try:
+                control.scroll_into_view_if_needed()
+                found = control.evaluate(_TARGET)
+            except Error as error:
+                if late or "not attached" not in error.message:
+                    raise
+            else:
+                if late or found["free"]:
+                    return found
+            self.page.wait_for_timeout(20)  # ms
 
     def write(self, field: Locator, text: str) -> None:
         self.use(field)

@@ -12,7 +12,7 @@ from typing import Self
 from harness import free_port
 
 CHUNK = 64 << 10  # bytes read at once
-WAIT_S = 30.0  # as long as a connection waits for a silent network
+WAIT_S = 30.0  # for the end of its threads
 
 
 class Network:
@@ -26,6 +26,7 @@ class Network:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._speaking = threading.Event()
         self._speaking.set()
+        self._changing = threading.Lock()  # of what is silent
         self._needle: re.Pattern[bytes] | None = None
         self._links: list[_Link] = []
         self._threads: list[threading.Thread] = []
@@ -53,9 +54,10 @@ class Network:
         Connections that are there are dead for good, as those of a machine that slept; new ones
         wait until the network speaks again.
         """
-        self._speaking.clear()
-        for link in self._links:
-            link.dead = True
+        with self._changing:
+            self._speaking.clear()
+            for link in self._links:
+                link.dead = True
 
     def speak(self) -> None:
         """Let new connections through again, and tell who says something on a dead one."""
@@ -81,13 +83,15 @@ class Network:
 
     def _connect(self, client: socket.socket) -> None:
         try:
-            self._speaking.wait(WAIT_S)
+            self._speaking.wait()
             server = socket.create_connection(("127.0.0.1", self._server_port))
         except OSError:
             client.close()
             return
         link = _Link(client, server, self._speaking)
-        self._links.append(link)
+        with self._changing:
+            link.dead = not self._speaking.is_set()  # it came too late
+            self._links.append(link)
         self._start(partial(link.pump, server, client, self._without))
         link.pump(client, server)
 

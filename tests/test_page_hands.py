@@ -1,6 +1,7 @@
 """Two people through every flow of the page, once by keyboard alone and once by touch at 360 px."""
 
 import re
+import secrets
 from collections.abc import Callable
 
 import harness
@@ -97,13 +98,15 @@ def account(hands: Hands) -> Locator:
 def test_registering_logging_out_and_in(sit: Sit) -> None:
     hands = sit("/login")
     page = hands.page
-    name = f"ann.{id(page)}"
+    name = f"ann.{secrets.token_hex(4)}"
     hands.use(page.get_by_role("link", name="Create an account"))
+    expect(page).to_have_url(re.compile(r"/register$"))
     hands.write(page.get_by_label("Username"), name)
     hands.write(page.get_by_label("Password"), harness.PASSWORD)
     hands.submit(button(page, "Create account"))
     status(page)
     hands.use(button(page, "Log out"))
+    expect(page).to_have_url(re.compile(r"/login$"))
     hands.write(page.get_by_label("Username"), name)
     hands.write(page.get_by_label("Password"), "wrong horse")
     hands.submit(button(page, "Log in"))
@@ -238,6 +241,7 @@ def test_what_was_said_is_edited_and_deleted(
     say(anns, "helo")
     say(bobs, "nonsense")
     act(anns, "helo", "Edit")
+    expect(field(anns.page)).to_have_value("helo")
     anns.write(field(anns.page), "hello")
     anns.submit(button(anns.page, "Save"))
     expect(articles(bobs.page, "hello")).to_contain_text("Edited")
@@ -370,6 +374,7 @@ def test_a_member_is_made_moderator_removed_banned_and_let_in_again(
     sit: Sit, ann: harness.Client, bob: harness.Client, room: Room
 ) -> None:
     anns, bobs = sit(address(room), ann), sit(address(room), bob)
+    status(bobs.page)
     panel = details(anns)
     anns.use(member(panel, "Bob Stone"))
     card = dialog(anns.page, "Bob Stone")
@@ -401,6 +406,7 @@ def test_a_room_is_renamed_archived_and_deleted(
     anns.write(box.get_by_label("Room name"), f"den {ann.name}")
     anns.write(box.get_by_label("Topic"), "what we talk about")
     anns.submit(button(box, "Save"))
+    expect(box).to_be_hidden()
     expect(bobs.page.get_by_role("heading", name=f"den {ann.name}")).to_be_visible()
     expect(bobs.page.get_by_text(f"This is the beginning of den {ann.name}")).to_be_visible()
     anns.use(button(panel, "Room settings"))
@@ -428,7 +434,8 @@ def test_an_account_has_another_name_password_and_token_and_is_closed(
     expect(page.get_by_role("button", name="Ann Moss, your account")).to_be_attached()
     hands.use(box.get_by_label("Notify me"))
     hands.use(box.get_by_role("button", name="Sign out"))
-    harness.eventually(lambda: elsewhere.http.get("/api/me").status_code == 401)
+    expect(box.get_by_role("button", name="Sign out")).to_have_count(0)
+    assert elsewhere.http.get("/api/me").status_code == 401
 
     hands.use(box.get_by_text("API tokens", exact=True).first)
     hands.write(box.get_by_label("Name of a new token"), "bot")
@@ -438,6 +445,7 @@ def test_an_account_has_another_name_password_and_token_and_is_closed(
     hands.use(button(box, "Revoke bot"))
     hands.use(button(dialog(page, "Revoke bot?"), "Revoke"))
     expect(box.get_by_text("bot is revoked.")).to_be_visible()
+    expect(button(box, "Revoke bot")).to_have_count(0)
 
     hands.use(box.get_by_text("Change password", exact=True).first)
     hands.write(box.get_by_label("Current password"), harness.PASSWORD)

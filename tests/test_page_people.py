@@ -388,6 +388,7 @@ def test_the_keyboard_alone_gives_a_role_and_the_focus_is_never_lost(
         page.keyboard.press("Tab")
         if row.evaluate("row => row === document.activeElement"):
             break
+    expect(row).to_be_focused()
     page.keyboard.press("Enter")
     dialog(page, "Bob Stone").get_by_label("Role").focus()
     page.keyboard.press("ArrowDown")
@@ -614,6 +615,7 @@ def test_ctrl_k_leads_to_a_room_by_a_few_letters_and_to_a_person(
     expect(page.get_by_role("heading", name=second["name"])).to_be_visible()
     expect(field(page)).to_be_focused()
     page.keyboard.press("Control+k")
+    expect(go).to_be_focused()
     page.keyboard.type(bob.name)
     expect(box.get_by_role("option", name="Bob Stone")).to_be_visible()
     picture(page, "switcher-person")
@@ -743,6 +745,7 @@ def test_a_search_begins_from_the_switcher_and_what_is_not_there_is_said(
     page = open_page(address(ann.room()), ann)
     status(page)
     page.keyboard.press("Control+k")
+    expect(page.get_by_role("combobox", name="Go to")).to_be_focused()
     page.keyboard.type("zebra")
     page.get_by_role("option", name="Search messages for").click()
     panel = page.get_by_role("complementary", name="Search messages")
