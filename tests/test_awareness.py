@@ -92,8 +92,10 @@ def test_at_most_one_typing_a_second_is_passed_on_whatever_the_process(
         while time.monotonic() - started < 0.8:
             types(bob, room)
             types(far, room)
+        took = time.monotonic() - started
         stream.next("typing")
-        assert stream.silent(0.5)
+        more = sum(1 for _ in iter(lambda: stream.silent(0.5), True))
+        assert more <= int(took)
 
 
 def test_typing_is_for_members(server: harness.Server) -> None:
@@ -201,7 +203,8 @@ def test_whoever_goes_is_missed_after_a_while_and_not_for_a_reload(server: harne
             left = time.monotonic()
         gone = stream.next("presence")
         assert gone == {"room_id": room["id"], "user_id": bob.me["id"], "online": False}
-        assert 9 < time.monotonic() - left < 14
+        assert time.monotonic() - left > 9
+        assert harness.alone_s(left) < 14
         assert online(ann, room) == {ann.me["id"]}
 
 

@@ -326,7 +326,7 @@ def test_sigterm_with_200_open_streams_ends_web_within_five_seconds(
         assert b"event: ready" in read_until(stream, b"event: ready")
     began = time.monotonic()
     assert server.web.terminate(2 * EXIT_S) == 0, server.web.output()
-    assert time.monotonic() - began < EXIT_S
+    assert harness.alone_s(began) < EXIT_S
     for stream in streams:
         stream.close()
 
@@ -348,7 +348,7 @@ def test_sigterm_with_readers_that_never_read_ends_web_within_five_seconds(
         ann.say(room, "\N{GREEK SMALL LETTER OMEGA}" * 4000)
     began = time.monotonic()
     assert server.web.terminate(2 * EXIT_S) == 0, server.web.output()
-    assert time.monotonic() - began < EXIT_S
+    assert harness.alone_s(began) < EXIT_S
     for stream in streams:
         stream.close()
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from rolling import until
 
 from quartchat import herald as heralds
 from quartchat import signals
@@ -107,29 +108,33 @@ def test_many_who_come_at_once_are_one_write_and_very_many_are_one_word() -> Non
     async def scenario(here: House) -> None:
         _, ann = here.reader(ANN, LOBBY)
         here.herald.take([came(*range(10, 10 + heralds.PRESENCE))])
-        await asyncio.sleep(0.15)
+        await until(lambda: bool(ann.writes))
         assert len(ann.writes) == 1
         assert ann.events == ["presence"] * heralds.PRESENCE
         for start in range(100, 1100, 100):  # a thousand, as ten processes tell of them
             here.herald.take([came(*range(start, start + 100))])
-        await asyncio.sleep(0.15)
+        await until(lambda: len(ann.writes) > 1)
         assert ann.writes[1:] == ['event: missed\ndata: {"room_id":1}\n\n']
 
     run(scenario)
 
 
-def test_changes_wait_for_their_second_and_only_the_last_word_counts() -> None:
+def test_changes_wait_for_their_second_and_only_the_last_word_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heralds, "PRESENCE_S", 1.0)
+
     async def scenario(here: House) -> None:
         _, ann = here.reader(ANN, LOBBY)
         here.herald.take([came(7)])
-        await asyncio.sleep(0.03)
+        await until(lambda: bool(ann.events))
         assert ann.events == ["presence"]
         here.herald.take([came(8)])
         here.herald.take([(Change(UserId(8), False, (LOBBY,)),)])
         here.herald.take([Typing(LOBBY, UserId(9))])
-        await asyncio.sleep(0.04)
+        await until(lambda: len(ann.events) > 1)
         assert ann.events == ["presence", "typing"]  # which does not wait
-        await asyncio.sleep(0.1)
+        await until(lambda: len(ann.events) > 2)
         assert ann.writes[-1].count('"user_id":8,"online":false') == 1
         assert len(ann.events) == 3
 
@@ -140,7 +145,7 @@ def test_of_many_who_type_some_are_named() -> None:
     async def scenario(here: House) -> None:
         _, ann = here.reader(ANN, LOBBY)
         here.herald.take([Typing(LOBBY, UserId(user)) for user in range(10, 100)])
-        await asyncio.sleep(0.05)
+        await until(lambda: bool(ann.writes))
         assert len(ann.writes) == 1
         assert ann.events == ["typing"] * heralds.TYPING
 
@@ -165,7 +170,7 @@ def test_whoever_is_not_live_gets_one_word_later_whatever_was_missed(
         here.wake(reader)  # nothing has happened since
         assert ann.events == ["missed"]
         here.herald.take([came(30)])
-        await asyncio.sleep(0.15)
+        await until(lambda: len(ann.events) > 1)
         assert ann.events == ["missed", "presence"]
 
     run(scenario)
@@ -225,7 +230,7 @@ def test_a_new_name_goes_once_to_whoever_shares_a_room_and_the_last_one_counts()
         stranger, other = here.reader(UserId(4), RoomId(9))
         here.herald.renamed(ANN, b'"Ann B."', (LOBBY,))
         here.herald.renamed(ANN, b'"Ann C."', (LOBBY, ATTIC))
-        await asyncio.sleep(0.05)
+        await until(lambda: all(ear.writes for ear in (ann, bob, one)))
         for ear in (ann, bob, one):
             assert ear.writes == ['event: user.update\ndata: "Ann C."\n\n']
         stranger.is_live = False
@@ -253,7 +258,7 @@ def test_a_stream_of_two_rooms_gets_both_in_one_write_and_nothing_of_its_own_use
         _, ann = here.reader(ANN, LOBBY, ATTIC)
         _, bob = here.reader(BOB, LOBBY, ATTIC)
         here.herald.take([came(ANN, 5, rooms=(LOBBY, ATTIC))])
-        await asyncio.sleep(0.05)
+        await until(lambda: bool(ann.writes and bob.writes))
         assert [len(ear.writes) for ear in (ann, bob)] == [1, 1]
         assert ann.events == ["presence"] * 2
         assert '"user_id":1,' not in ann.writes[0]

@@ -10,6 +10,7 @@ from typing import Any
 import harness
 import msgspec
 import pytest
+from rolling import until
 
 from quartchat import store
 from quartchat.config import Config
@@ -100,7 +101,7 @@ def test_what_happened_in_a_gap_of_the_feed_comes_before_what_follows_it(
             serving = asyncio.create_task(reader.serve(listener.send, start))
             await asyncio.sleep(0.05)
             hub.publish([(0, event(1))])
-            await asyncio.sleep(0.1)
+            await until(lambda: listener.ids == [1])
             # A silence: 2 to 5 happen, are archived and trimmed, and the feed begins behind them.
             batch = [Archived(event(n), ann, None) for n in range(1, 6)]
             await store.run(archive.add_events, batch)
@@ -109,7 +110,8 @@ def test_what_happened_in_a_gap_of_the_feed_comes_before_what_follows_it(
             hub._begin((FeedId(105),))
             await asyncio.sleep(pause_s)
             hub.publish([(0, event(6))])
-            await asyncio.sleep(0.4)
+            await until(lambda: listener.ids[-1:] == [6])
+            await asyncio.sleep(0.1)  # what comes twice comes now
             reader.close()
             await asyncio.wait([serving], timeout=1)
             return listener.ids
@@ -135,7 +137,8 @@ def test_what_redis_has_before_the_feed_brings_it_is_neither_lost_nor_doubled(
             await asyncio.sleep(0.1)
             for n in (2, 3, 4):
                 hub.publish([(0, event(n))])
-            await asyncio.sleep(0.3)
+            await until(lambda: listener.ids[-1:] == [4])
+            await asyncio.sleep(0.1)  # what comes twice comes now
             reader.close()
             await asyncio.wait([serving], timeout=1)
             return listener.ids, listener.sent
@@ -180,11 +183,11 @@ def test_who_is_ahead_of_the_feed_when_redis_restarts_is_reset_only_if_it_had_wh
                 await put(streams, n, 109 + n)
             other = await hub.open_room("session", ann, LOBBY, "3", lambda: asyncio.sleep(0))
             hub._flush.unlive(reader)  # as when its socket was full: it reads a page
-            await asyncio.sleep(0.1)
-            assert listener.ids[-1] == 3
+            await until(lambda: listener.ids[-1:] == [3])
             seeded = msgspec.structs.replace(SEEDED, n=stands_at)
             hub.publish([(0, seeded), (0, event(2, 111)), (0, event(3, 112)), (0, event(4, 113))])
-            await asyncio.sleep(0.3)
+            await until(lambda: b"event: reset" in listener.sent if told else 4 in listener.ids)
+            await asyncio.sleep(0.1)  # what comes twice comes now
             other.abandon()
             reader.close()
             await asyncio.wait([serving], timeout=1)
