@@ -87,17 +87,21 @@ class Churn:
             if now >= every_s * (len(notes.samples) + 1):
                 notes.samples.append(self.sample(now))
                 tell(notes.samples[-1])
-            for _ in range(int(now * RATE) - count):
-                count += 1
-                visits.add(visit := asyncio.create_task(self._visit(notes)))
-                visit.add_done_callback(visits.discard)
+            count += self._let_come(int(now * RATE) - count, visits, notes)
             assert len(visits) < LATE, "visits take too long"
             await asyncio.sleep(1 / RATE)
+        self._let_come(int(seconds * RATE) - count, visits, notes)
         talking.cancel()
         await asyncio.gather(talking, *visits, return_exceptions=True)
         notes.samples.append(self.sample(seconds))
         tell(notes.samples[-1])
         return notes
+
+    def _let_come(self, number: int, visits: set[asyncio.Task[None]], notes: Notes) -> int:
+        for _ in range(number):
+            visits.add(visit := asyncio.create_task(self._visit(notes)))
+            visit.add_done_callback(visits.discard)
+        return number
 
     async def _begin(self) -> Sample:
         """Let many come at once; return what the process holds when they have gone."""

@@ -10,6 +10,7 @@ from typing import Any
 import harness
 import pytest
 from engines import nodes, postgres, tls
+from hypothesis import settings
 from rolling import until
 
 from quartchat import store
@@ -24,6 +25,9 @@ SHARED: dict[str, type[Engine]] = {
     "tls": tls.Valkey,
 }
 OWN = SHARED | {"cluster": nodes.Cluster}
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
 clusters: list[nodes.Clusters] = []  # the one of this run, where it runs on clusters
 
 

@@ -4,7 +4,7 @@ import html
 import re
 from html.parser import HTMLParser
 from statistics import median
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from quartchat import markup
 from quartchat.markup import render
 
 MAX_CHARS = 4_000  # of a body
-SLOW_S = 0.2
+SLOW_S = 0.2  # of this thread's own time
 GROWTH = 11  # times its length is the most that a long body becomes
 
 few = settings(max_examples=200, deadline=None)
@@ -130,9 +130,9 @@ def test_an_address_in_the_text_is_a_link(body: str) -> None:
 )
 def test_addresses_without_end_are_cheap(unit: str) -> None:
     body = (unit * MAX_CHARS)[:MAX_CHARS]
-    started = perf_counter()
+    started = thread_time()
     assert len(render(body)) <= GROWTH * len(body)
-    assert perf_counter() - started < SLOW_S
+    assert thread_time() - started < SLOW_S
 
 
 MEMBERS = {"ann": 7, "bob": 8, "_x_": 9, "a.b": 10, "ann.": 11}
@@ -182,10 +182,10 @@ def test_whoever_is_mentioned_was_looked_up(pieces: list[str]) -> None:
 @pytest.mark.parametrize("unit", ["@bob ", "@bob", "@", "@.", "@a.", "@bob."])
 def test_names_without_end_are_cheap(unit: str) -> None:
     body = (unit * MAX_CHARS)[:MAX_CHARS]
-    started = perf_counter()
+    started = thread_time()
     assert len(markup.names(body)) <= markup.NAMES
     html = render(body, MEMBERS, {})
-    assert perf_counter() - started < SLOW_S
+    assert thread_time() - started < SLOW_S
     assert len(html) <= GROWTH * len(body)
 
 
@@ -225,9 +225,9 @@ def test_no_body_takes_long_or_grows_without_measure(body: str) -> None:
     body = body[:MAX_CHARS]
     seconds = []
     for _ in range(3):
-        start = perf_counter()
+        start = thread_time()
         rendered = render(body)
-        seconds.append(perf_counter() - start)
+        seconds.append(thread_time() - start)
     assert len(rendered) <= GROWTH * MAX_CHARS
     assert median(seconds) < SLOW_S
 
