@@ -114,8 +114,8 @@ class Http1:
         }
 
 
-def install() -> tcp.Idle:
-    """Make Hypercorn serve with connections like these; return those that wait."""
+def install() -> tcp.Connections:
+    """Make Hypercorn serve with connections like these; return them all."""
     hypercorn.protocol.H11Protocol = Http1  # type: ignore[attr-defined,assignment]
     return tcp.install()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import hypercorn
 
 DRAIN_S = 1.5  # for the app to end its streams
-GRACEFUL_S = 2.0  # for Hypercorn to end its connections after that
+GRACEFUL_S = 2.0  # for what is under way after that
 DEADLINE_S = 4.0  # from the signal to the end, also with readers that never read
 KEEP_ALIVE_S = 95.0  # Heroku's router reuses a connection for up to 90 s
 # Of Python's default (700, 10, 10) the full collections over thousands of streams make the
@@ -77,14 +77,16 @@ async def _serve(listener: socket.socket, config: Config) -> None:
     gc.set_threshold(*GC_THRESHOLD)
     gc.enable()
 
-    idle = http1.install()
+    connections = http1.install()
 
     async def stopped() -> None:
         await stop.wait()
         log.info("draining")
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                await asyncio.gather(application.drain(app), idle.end())
+                await asyncio.gather(application.drain(app), connections.end())
+        # Hypercorn closes the socket now, and from Python 3.12 on that waits for them all.
+        asyncio.get_running_loop().call_later(GRACEFUL_S, connections.cut)
 
     log.info("listening", url=listening.url(*listener.getsockname()[:2]))
     await hypercorn.asyncio.serve(app, _settings(listener.detach()), shutdown_trigger=stopped)
@@ -97,7 +99,7 @@ def _settings(fd: int) -> "hypercorn.Config":
     settings = Settings()
     settings.bind = [f"fd://{fd}"]
     settings.backlog = listening.BACKLOG
-    settings.graceful_timeout = GRACEFUL_S
+    settings.graceful_timeout = DEADLINE_S  # ours comes before it
     settings.keep_alive_timeout = KEEP_ALIVE_S
     settings.keep_alive_max_requests = CONNECTION_REQUESTS
     settings.include_server_header = False

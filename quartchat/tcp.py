@@ -12,7 +12,7 @@ import math
 import select
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -33,11 +33,12 @@ LATE_HEADERS = [
 LINGER_S = 1.0  # who asks for nothing for so long while the process ends is not in use
 
 
-class Idle:
-    """The connections that wait for a request, each for so long, and hardly once it is over."""
+class Connections:
+    """Those of a process: how long each may wait for a request, and how all of them end."""
 
     def __init__(self) -> None:
-        self._timers: set[IdleTimer] = set()
+        self.tasks: set[asyncio.Task[None]] = set()  # one for each
+        self._timers: set[IdleTimer] = set()  # of those that wait
         self._longest_s = math.inf  # what a connection may wait, whatever the settings say
 
     async def end(self) -> None:
@@ -45,6 +46,11 @@ class Idle:
         self._longest_s = LINGER_S
         left = [timer.count() for timer in list(self._timers)]
         await asyncio.sleep(max(left, default=0.0))
+
+    def cut(self) -> None:
+        """End those that are left; what is not answered is told when to come back."""
+        for task in self.tasks:
+            task.cancel()
 
     def add(self, timer: "IdleTimer") -> None:
         """Begin to wait."""
@@ -71,7 +77,7 @@ class IdleTimer(AsyncioSingleTask):
     async def restart(self, _group: TaskGroup, _action: Callable[..., Any]) -> None:
         """Count from now on; what is to be done at the end we know."""
         await self.stop()
-        self._connection.idle.add(self)
+        self._connection.connections.add(self)
         self._since = self._connection.loop.time()
         self.count()
 
@@ -79,7 +85,8 @@ class IdleTimer(AsyncioSingleTask):
         """Expire when the connection has waited for as long as it may; return what is left."""
         if self._timer is not None:
             self._timer.cancel()
-        loop, patience_s = self._connection.loop, self._connection.idle.patience_s(self._connection)
+        loop = self._connection.loop
+        patience_s = self._connection.connections.patience_s(self._connection)
         left = max(0.0, self._since + patience_s - loop.time())
         self._timer = loop.call_later(left, self.expire)
         return left
@@ -89,7 +96,7 @@ class IdleTimer(AsyncioSingleTask):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._connection.idle.discard(self)
+            self._connection.connections.discard(self)
 
     def expire(self) -> None:
         """Close the connection, once what was read of it before is heeded."""
@@ -110,7 +117,7 @@ class Connection(TCPServer):
     an answer would otherwise be two system calls, and wake the client twice.
     """
 
-    idle: ClassVar[Idle]
+    connections: ClassVar[Connections]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -123,12 +130,18 @@ class Connection(TCPServer):
         What ten thousand closed connections held would wait for the collector, which comes the
         later the more there is, and meanwhile new ones would need memory of their own.
         """
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self.connections.tasks.add(task)
         try:
             if self.context.terminated.is_set():
                 await self._refuse()
             else:
                 await super().run()
+        except asyncio.CancelledError:
+            if not self.context.terminated.is_set():  # else it was cut, and this is its end
+                raise
         finally:
+            self.connections.tasks.discard(task)
             for name in ("protocol", "idle_task", "_task_group"):
                 self.__dict__.pop(name, None)
 
@@ -204,9 +217,9 @@ class Connection(TCPServer):
         await super()._close()
 
 
-def install() -> Idle:
-    """Make Hypercorn serve with connections like these; return those that wait."""
-    idle = Idle()
-    connection = type("Connection", (Connection,), {"idle": idle})
+def install() -> Connections:
+    """Make Hypercorn serve with connections like these; return them all."""
+    connections = Connections()
+    connection = type("Connection", (Connection,), {"connections": connections})
     hypercorn.asyncio.run.TCPServer = connection  # type: ignore[attr-defined,assignment]
-    return idle
+    return connections

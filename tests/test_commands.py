@@ -353,6 +353,27 @@ def test_sigterm_with_readers_that_never_read_ends_web_within_five_seconds(
         stream.close()
 
 
+@pytest.mark.parametrize("python", pythons.installed())
+def test_who_is_not_answered_by_the_end_is_told_when_to_come_back(
+    python: str, start_server: Callable[..., Server]
+) -> None:
+    server = start_server()
+    server.web.python = pythons.with_requirements(python)
+    server.web.restart()
+    server.wait_until_ready()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=harness.WAIT_S) as client:
+        client.sendall(
+            b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 9\r\n\r\n{"  # and no more
+        )
+        server.web.kill(signal.SIGTERM)
+        answer = read_until(client, b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
+    assert server.web.wait(EXIT_S) == 0
+    assert "event=stopped" in server.web.output()  # by itself, not by the last deadline
+
+
 def open_stream(server: Server, client: Client, room: int, buffer: int = 0) -> socket.socket:
     stream = socket.socket()
     if buffer:  # before connecting: it is the window that the server is told

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,9 +17,10 @@ from rolling import until
 
 from quartchat import http1, listener, tcp
 from quartchat.config import Config
-from quartchat.tcp import Idle
+from quartchat.tcp import Connections
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+GRACEFUL_S = 0.5
 ANSWER = [(b"content-length", b"2")]
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -48,18 +48,22 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(keep_alive_s: float) -> AsyncIterator[tuple[int, Idle]]:
+async def serving(keep_alive_s: float) -> AsyncIterator[tuple[int, Connections]]:
     """Serve on a port of our own; the connections that wait come with it."""
     settings = hypercorn.Config()
     opened = listener.listen(Config(port=0))
     port = opened.getsockname()[1]
     settings.bind = [f"fd://{opened.detach()}"]
     settings.keep_alive_timeout = keep_alive_s
-    settings.graceful_timeout = 1.0
-    idle, stop = http1.install(), asyncio.Event()
-    server = asyncio.create_task(hypercorn.asyncio.serve(app, settings, shutdown_trigger=stop.wait))
+    connections, stop = http1.install(), asyncio.Event()
+
+    async def stopped() -> None:
+        await stop.wait()
+        asyncio.get_running_loop().call_later(GRACEFUL_S, connections.cut)
+
+    server = asyncio.create_task(hypercorn.asyncio.serve(app, settings, shutdown_trigger=stopped))
     try:
-        yield port, idle
+        yield port, connections
     finally:
         stop.set()
         await server
@@ -84,12 +88,12 @@ async def closed_after(streams: Streams) -> float:
 @pytest.mark.parametrize("asks", [False, True])
 def test_an_idle_connection_is_closed_in_time(asks: bool) -> None:
     async def scenario() -> float:
-        async with serving(0.3) as (port, idle):
+        async with serving(0.3) as (port, connections):
             streams = await asyncio.open_connection("127.0.0.1", port)
             if asks:
                 await ask(streams)
             took = await closed_after(streams)
-            assert not idle._timers
+            assert not connections._timers
             return took
 
     assert 0.25 < asyncio.run(scenario()) < 1
@@ -110,9 +114,6 @@ def test_a_request_that_comes_while_the_process_is_busy_is_no_silence() -> None:
     assert 0.25 < asyncio.run(scenario()) < 1
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 12), reason="closing waits for connections there, to the last deadline"
-)
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_a_request_that_is_not_answered_by_the_end_is_told_when_to_come_back(method: bytes) -> None:
     async def scenario() -> bytes:
@@ -134,12 +135,12 @@ def test_a_request_that_is_not_answered_by_the_end_is_told_when_to_come_back(met
 
 def test_in_the_end_who_has_just_asked_may_ask_again_and_others_are_closed_at_once() -> None:
     async def scenario() -> None:
-        async with serving(60) as (port, idle):
+        async with serving(60) as (port, connections):
             quiet, busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
             await ask(quiet)
             await asyncio.sleep(0.3)
             await ask(busy)
-            ending = asyncio.create_task(idle.end())
+            ending = asyncio.create_task(connections.end())
             assert await closed_after(quiet) < 0.1
             await ask(busy)
             late = await asyncio.open_connection("127.0.0.1", port)
@@ -147,7 +148,7 @@ def test_in_the_end_who_has_just_asked_may_ask_again_and_others_are_closed_at_on
             await ending
             assert await closed_after(busy) < 0.3
             assert await closed_after(late) < 0.3
-            assert not idle._timers
+            assert not connections._timers
 
     asyncio.run(scenario())
 
@@ -183,7 +184,7 @@ def test_who_is_accepted_after_the_end_has_begun_is_told_when_to_come_back() -> 
         loop = asyncio.get_running_loop()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            kind = type("Connection", (tcp.Connection,), {"idle": Idle()})
+            kind = type("Connection", (tcp.Connection,), {"connections": Connections()})
             await kind(app, loop, settings, context, {}, reader, writer)
 
         async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
