@@ -150,6 +150,13 @@ def refuse(route: Route) -> None:
     route.fulfill(status=503)
 
 
+def hold(page: Page, url: str, times: int | None = None) -> list[Route]:
+    """Keep requests of the page back: `.pop().continue_()` lets the last one go."""
+    held: list[Route] = []
+    page.route(url, lambda route: held.append(route), times=times)  # noqa: PLW0108 - playwright counts parameters
+    return held
+
+
 def eventually(page: Page, check: Callable[[], bool], within_s: float = harness.WAIT_S) -> None:
     """As the harness's, while the page's requests go on reaching the test."""
 
@@ -812,8 +819,7 @@ def test_what_is_asked_for_before_its_code_is_here_is_done_once_it_is(
     open_page: Open, ann: harness.Client
 ) -> None:
     page = open_page("/login", ann)
-    held: list[Route] = []
-    page.route(FRAME, lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    held = hold(page, FRAME)
     presses: list[Callable[[], None]] = [
         lambda: page.get_by_role("button", name="New room").click(),
         lambda: page.keyboard.press("Control+k"),
@@ -834,8 +840,7 @@ def test_what_is_asked_for_before_the_page_knows_who_reads_is_done_once_it_does(
     open_page: Open, ann: harness.Client
 ) -> None:
     page = open_page("/login", ann)
-    held: list[Route] = []
-    page.route("**/api/me", lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    held = hold(page, "**/api/me")
     page.goto("/")
     eventually(page, lambda: len(held) == 1)
     page.get_by_role("button", name="New room").click()
@@ -847,8 +852,7 @@ def test_the_login_cannot_be_sent_before_its_code_is_here(
     open_page: Open, ann: harness.Client
 ) -> None:
     page = open_page("/docs")
-    held: list[Route] = []
-    page.route("**/js/account.js", lambda route: held.append(route))  # noqa: PLW0108 - as above
+    held = hold(page, "**/js/account.js")
     page.goto("/login", wait_until="commit")
     page.get_by_label("Username").fill(ann.name)
     page.get_by_label("Password").fill(harness.PASSWORD)
@@ -879,17 +883,16 @@ def test_a_part_of_the_page_that_does_not_come_is_loaded_again(
     room = ann.room()
     ann.say(room, "hello")
     page = open_page("/login", ann)
-    held: list[Route] = []
-    page.route(FRAME, lambda route: held.append(route), times=1)  # noqa: PLW0108 - as above
+    part = hold(page, FRAME, times=1)
     page.goto(address(room), wait_until="commit")
     expect(articles(page, "hello")).to_be_visible()
-    eventually(page, lambda: len(held) == 1)
-    page.route("**/api/me", lambda route: held.append(route), times=1)  # noqa: PLW0108 - as above
-    held.pop().abort()
+    eventually(page, lambda: len(part) == 1)
+    anew = hold(page, "**/api/me", times=1)
+    part.pop().abort()
     expect(page.get_by_role("alert").filter(has_text="could not be loaded")).to_be_visible()
-    eventually(page, lambda: len(held) == 1)
+    eventually(page, lambda: len(anew) == 1)
     with page.expect_event("load"):
-        held.pop().continue_()
+        anew.pop().continue_()
     status(page)
     page.get_by_role("button", name="Room details").click()
     expect(page.get_by_role("complementary", name="Room details")).to_be_visible()

@@ -18,6 +18,7 @@ from test_page import (
     complaints,
     eventually,
     field,
+    hold,
     open_page,
     rooms,
     say,
@@ -185,8 +186,7 @@ def test_what_can_be_done_to_a_message_is_offered_where_the_reader_waits_for_it_
 ) -> None:
     page = open_page(address(room), ann)
     status(page)
-    held: list[Route] = []
-    page.route("**/messages", lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    held = hold(page, "**/messages")
     say(page, "on its way")
     article = articles(page, "on its way")
     expect(article).to_contain_text("Sending")

@@ -19,6 +19,7 @@ from test_page import (
     browser,
     complaints,
     eventually,
+    hold,
     open_page,
     refuse,
     rooms,
@@ -214,8 +215,7 @@ def test_a_slow_network_shows_what_it_waits_for_and_what_is_on_its_way_and_doubl
     slow = page.context.new_cdp_session(page)
     slow.send("Network.enable")
     slow.send("Network.emulateNetworkConditions", SLOW)
-    held: list[Route] = []
-    page.route("**/api/chat/rooms?*", lambda route: held.append(route), times=1)  # noqa: PLW0108 - playwright counts parameters
+    held = hold(page, "**/api/chat/rooms?*", times=1)
     page.goto(address(room), wait_until="commit")
     expect(page.get_by_role("heading", name="One moment…")).to_be_visible()
     expect(rooms(page).get_by_text("Loading…")).to_be_visible()
@@ -224,7 +224,7 @@ def test_a_slow_network_shows_what_it_waits_for_and_what_is_on_its_way_and_doubl
     expect(articles(page, "old 29")).to_be_in_viewport(timeout=20_000)
     status(page)
     page.evaluate(WATCH)
-    page.route("**/messages", lambda route: held.append(route), times=1)  # noqa: PLW0108 - as above
+    held = hold(page, "**/messages", times=1)
     for number in range(3):
         say(page, f"new {number}")
     expect(page.get_by_text("Sending…")).to_have_count(3)
@@ -261,8 +261,7 @@ def test_a_page_whose_first_request_hangs_says_so_and_opens_by_itself(
 ) -> None:
     ann.say(room, "here")
     page = open_page("/healthz/live", ann)
-    held: list[Route] = []
-    page.route("**/api/me", lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    held = hold(page, "**/api/me")
     page.goto(address(room), wait_until="commit")
     expect(page.get_by_role("heading", name="One moment…")).to_be_visible()
     heading = page.get_by_role("heading", name="quartchat cannot be reached")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import harness
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 from test_page import (
     FRAMES,
     PHONE,
@@ -20,6 +20,7 @@ from test_page import (
     complaints,
     eventually,
     field,
+    hold,
     open_page,
     rooms,
     say,
@@ -247,8 +248,7 @@ def test_a_link_that_is_made_before_the_server_said_that_there_is_none_stays(
     open_page: Open, ann: harness.Client
 ) -> None:
     page = open_page(address(ann.room()), ann)
-    held: list[Route] = []
-    page.route("**/link", lambda route: held.append(route), times=1)  # noqa: PLW0108 - playwright counts parameters
+    held = hold(page, "**/link", times=1)
     details(page).get_by_role("button", name="Invite people").click()
     box = dialog(page, "Invite people")
     eventually(page, lambda: len(held) == 1)
@@ -721,8 +721,7 @@ def test_what_was_chosen_in_the_switcher_stays_chosen_when_people_come(
 ) -> None:
     page = open_page(address(ann.room()), ann)
     status(page)
-    held: list[Route] = []
-    page.route("**/api/users?*", lambda route: held.append(route))  # noqa: PLW0108 - playwright counts parameters
+    held = hold(page, "**/api/users?*")
     rooms_named = [ann.room(bob.name) for _ in range(2)]
     expect(rooms(page).get_by_role("link", name=bob.name)).to_have_count(2)
     page.keyboard.press("Control+k")
