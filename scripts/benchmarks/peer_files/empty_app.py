@@ -25,7 +25,7 @@ from quart_auth import AuthUser, QuartAuth, login_required, login_user
 # As in quartchat/server.py; a test compares them.
 SETTINGS: dict[str, Any] = {
     "backlog": 2048,
-    "graceful_timeout": 2.0,
+    "graceful_timeout": 4.0,
     "keep_alive_timeout": 95.0,
     "keep_alive_max_requests": 1 << 30,
     "include_server_header": False,
