@@ -5,6 +5,8 @@ stream, in Python, of which a plain request needs little: its head is read by on
 and its answer written with one call. A connection may have both kinds, one after the other.
 """
 
+import asyncio
+from contextlib import suppress
 from typing import Any, NoReturn, cast
 from urllib.parse import unquote
 
@@ -12,6 +14,7 @@ import hypercorn.protocol
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import HTTPScope
+from hypercorn.utils import UnexpectedMessageError
 
 from quartchat import http_heads, tcp
 from quartchat.exchange import Exchange
@@ -75,8 +78,20 @@ class Http1:
     async def _leave(self, data: bytes) -> None:
         """Leave a request to Hypercorn."""
         if self._h11 is None:
-            self._h11 = H11Protocol(*self._settings)
+            self._h11 = H11Protocol(self._answer, *self._settings[1:])  # type: ignore[arg-type]
         await self._h11.handle(RawData(data))
+
+    async def _answer(self, scope: Any, receive: Any, send: Any, *rest: Any) -> None:
+        """Call the application for Hypercorn; say when to come back if the process ends first."""
+        try:
+            await self._app(scope, receive, send, *rest)
+        except asyncio.CancelledError:
+            if self._connection.context.terminated.is_set():
+                start = {"status": 503, "headers": tcp.LATE_HEADERS}
+                with suppress(UnexpectedMessageError):  # an answer has begun
+                    await send({"type": "http.response.start", **start})
+                    await send({"type": "http.response.body", "body": tcp.LATE_PROBLEM})
+            raise
 
     async def _begin(self, asked: Plain, rest: bytes) -> bytes:
         """Begin to serve a request; return what is not of it."""
