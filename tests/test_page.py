@@ -846,6 +846,11 @@ def test_what_is_asked_for_before_the_page_knows_who_reads_is_done_once_it_does(
     page.get_by_role("button", name="New room").click()
     held.pop().continue_()
     expect(page.get_by_role("dialog", name="New room")).to_be_visible()
+    page.goto("/")
+    eventually(page, lambda: len(held) == 1)
+    page.get_by_role("button", name="Log out").click()
+    held.pop().continue_()
+    expect(page).to_have_url(re.compile(r"/login$"))
 
 
 def test_the_login_cannot_be_sent_before_its_code_is_here(

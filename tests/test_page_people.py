@@ -641,11 +641,8 @@ window.Notification = class {
 """
 
 
-def test_a_mention_is_counted_apart_and_the_browser_tells_of_it(
-    open_page: Open, ann: harness.Client, bob: harness.Client
-) -> None:
-    room, other = both_in(ann, bob), ann.room("other")
-    page = open_page(address(other), ann)
+def notified(page: Page) -> Page:
+    """Let the browser notify the reader, and note in `shown` of what."""
     page.add_init_script(RECORDED)
     page.reload()
     status(page)
@@ -654,6 +651,14 @@ def test_a_mention_is_counted_apart_and_the_browser_tells_of_it(
     box.get_by_label("Notify me").check()
     expect(box.get_by_label("Notify me")).to_be_checked()
     box.get_by_role("button", name="Close").click()
+    return page
+
+
+def test_a_mention_is_counted_apart_and_the_browser_tells_of_it(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room, other = both_in(ann, bob), ann.room("other")
+    page = notified(open_page(address(other), ann))
     bob.say(room, "to nobody")
     bob.say(room, f"look, @{ann.name}")
     link = rooms(page).get_by_role("link", name=f"{room['name']}, 2 unread, 1 mention")
@@ -669,6 +674,26 @@ def test_a_mention_is_counted_apart_and_the_browser_tells_of_it(
     expect(articles(page, "look,")).to_be_visible()
     expect(rooms(page).get_by_role("link", name=room["name"], exact=True)).to_be_visible()
     expect(page.locator("link[rel=icon]")).not_to_have_attribute("href", re.compile("dot"))
+
+
+def test_the_browser_tells_of_the_first_message_of_somebody_who_never_wrote_before(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    page = notified(open_page("/", ann))
+    held = hold(page, "**/api/chat/rooms/*", times=1)
+    direct = bob.post("/api/chat/direct", {"user_id": ann.me["id"]}).json()
+    eventually(page, lambda: len(held) == 1)
+    bob.say(direct, "hello, Ann")
+    bob.say(room, "afterwards")
+    expect(rooms(page).get_by_role("link", name=f"{room['name']}, 1 unread")).to_be_visible()
+    held.pop().continue_()
+    eventually(page, lambda: page.evaluate("shown.length > 0"))
+    assert page.evaluate("shown.map(({ title, body }) => [title, body])") == [
+        ["Bob Stone", "hello, Ann"]
+    ]
+    page.evaluate("shown[0].onclick()")
+    expect(articles(page, "hello, Ann")).to_be_visible()
 
 
 def test_a_dot_goes_out_when_the_other_one_closes_the_page(

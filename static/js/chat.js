@@ -75,6 +75,7 @@ class Chat {
 
   async start(early) {
     this.#listen();
+    early.release(find("log-out"));
     const cursor = await persist(() => this.#session.load(this.#roomAsked), (problem) => this.#cannotStart(problem));
     this.#session.outbox.restore();
     this.#route();

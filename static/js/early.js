@@ -1,7 +1,7 @@
 // What the reader asks for while the code for it is still on its way, as `chat.js` loads it: it is
 // done once that is here.
 
-const BUTTONS = "#switch, #new-room, #browse-rooms, #new-direct, #account, #show-details, #show-search";
+const BUTTONS = "#log-out, #switch, #new-room, #browse-rooms, #new-direct, #account, #show-details, #show-search";
 
 /** Whether a key asks for the way to another room: Ctrl+K. */
 export const goes = ({ key, ctrlKey, metaKey, altKey, shiftKey }) => (
@@ -10,6 +10,7 @@ export const goes = ({ key, ctrlKey, metaKey, altKey, shiftKey }) => (
 
 export class Early {
   #button = null;
+  #ready = new Set(); // buttons that are heard by their own listeners
   #listening = new AbortController();
 
   constructor() {
@@ -23,12 +24,24 @@ export class Early {
   }
 
   #note(button) {
-    this.#button = button ?? this.#button;
+    if (!this.#ready.has(button)) this.#button = button ?? this.#button;
   }
 
-  /** The code is here: from now on its own listeners hear. */
+  /** The code for one button is here. */
+  release(button) {
+    this.#ready.add(button);
+    if (this.#button === button) this.#press();
+  }
+
+  /** All of the code is here. */
   end() {
     this.#listening.abort();
-    this.#button?.click();
+    this.#press();
+  }
+
+  #press() {
+    const button = this.#button;
+    this.#button = null;
+    button?.click();
   }
 }

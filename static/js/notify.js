@@ -41,15 +41,15 @@ export class Notify {
   }
 
   hear({ type, data }) {
-    const room = data.room_id && this.#on.room(data.room_id);
-    if (!room) return;
-    if (type === "message" && meantFor(this.#me, data, room)) setTimeout(() => this.#tell(data), PATIENCE_MS);
+    const room = this.#on.room(data.room_id); // a new one is still being asked about
+    if (type === "message" && (!room || meantFor(this.#me, data, room))) setTimeout(() => this.#tell(data), PATIENCE_MS);
     if (type === "read" && data.user_id === this.#me.id) this.#withdraw(data.room_id);
   }
 
   #tell(message) {
     const room = this.#on.room(message.room_id);
-    if (!this.wanted || !this.#on.speaks() || !room || room.read_id >= message.id || this.#on.attended(room.id)) return;
+    if (!room || !meantFor(this.#me, message, room)) return;
+    if (!this.wanted || !this.#on.speaks() || room.read_id >= message.id || this.#on.attended(room.id)) return;
     const { display_name: name } = message.author;
     const title = room.visibility === "direct" ? name : `${name} in ${room.name}`;
     const tag = `quartchat.${this.#me.id}.${room.id}`; // one for each room: the newest

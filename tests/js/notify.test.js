@@ -10,7 +10,7 @@ const message = (fields = {}) => (
   { id: 3, room_id: 7, author: bob, body: "hi", mentions: [], ...fields }
 );
 
-function stage({ room = lobby, speaks = true, attended = false, permission = "granted" } = {}) {
+function stage({ room = () => lobby, speaks = true, attended = false, permission = "granted" } = {}) {
   const shown = [];
   const kept = new Map();
   const storage = { get: (key) => kept.get(key) ?? null, set: (key, value) => kept.set(key, value) };
@@ -26,7 +26,7 @@ function stage({ room = lobby, speaks = true, attended = false, permission = "gr
       shown.push("closed");
     }
   };
-  const on = { room: () => room, speaks: () => speaks, attended: () => attended, open: () => {} };
+  const on = { room, speaks: () => speaks, attended: () => attended, open: () => {} };
   return { notify: new Notify(ann, storage, on, browser), shown };
 }
 
@@ -55,10 +55,19 @@ test("a mention is told with its author, its room and the beginning of its text"
 
 test("nothing is told of what is read, in view, or another tab's to tell, nor without permission", async () => {
   const mention = message({ mentions: [1] });
-  assert.deepEqual(await hear(stage({ room: { ...lobby, read_id: 3 } }), mention), []);
+  assert.deepEqual(await hear(stage({ room: () => ({ ...lobby, read_id: 3 }) }), mention), []);
   assert.deepEqual(await hear(stage({ attended: true }), mention), []);
   assert.deepEqual(await hear(stage({ speaks: false }), mention), []);
   assert.deepEqual(await hear(stage({ permission: "denied" }), mention), []);
+});
+
+test("the first message of a room that is new to the reader is told once the room is known", async () => {
+  const direct = { ...lobby, visibility: "direct" };
+  for (const [arrived, told] of [[direct, ["Bob"]], [lobby, []], [undefined, []]]) {
+    const known = [undefined, arrived]; // while it is heard, and when it is told
+    const shown = await hear(stage({ room: () => known.shift() }), message());
+    assert.deepEqual(shown.map(({ title }) => title), told);
+  }
 });
 
 test("what is read elsewhere is withdrawn", async () => {
