@@ -391,6 +391,26 @@ def test_a_name_is_completed_and_stands_out_for_the_one_who_is_meant(
     expect(articles(anns, "hi").locator(".mention.mine")).to_have_count(0)
 
 
+def test_the_name_that_is_chosen_stays_so_when_somebody_comes_who_may_be_meant_too(
+    open_page: Open, ann: harness.Client, server: harness.Server, room: Room
+) -> None:
+    dan = server.user("dan", display_name="Dan")
+    dan.join(room)
+    page = open_page(address(room), ann)
+    status(page)
+    field(page).press_sequentially("@")
+    people = page.get_by_role("listbox", name="People")
+    chosen = people.get_by_role("option", selected=True)
+    expect(people.get_by_role("option", name="Dan")).to_be_visible()
+    field(page).press("ArrowUp")  # from the first to the last
+    expect(chosen).to_contain_text("Dan")
+    server.user("cyd", display_name="Cyd").join(room)
+    expect(people.get_by_role("option", name="Cyd")).to_be_visible()
+    expect(chosen).to_contain_text("Dan")
+    field(page).press("Enter")
+    expect(field(page)).to_have_value(f"@{dan.name} ")
+
+
 def test_a_whole_name_is_sent_with_enter_and_escape_closes_the_list(
     open_page: Open, ann: harness.Client, bob: harness.Client, room: Room
 ) -> None:

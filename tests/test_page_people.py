@@ -261,7 +261,42 @@ def test_a_link_that_is_made_before_the_server_said_that_there_is_none_stays(
     expect(box.get_by_text("The link is dead.")).to_be_visible()
 
 
+def test_who_was_invited_before_the_list_of_the_invited_had_come_stays_in_it(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    page = open_page(address(ann.room()), ann)
+    held = hold(page, "**/rooms/*/invitations", times=1)
+    details(page).get_by_role("button", name="Invite people").click()
+    box = dialog(page, "Invite people")
+    eventually(page, lambda: len(held) == 1)
+    box.get_by_label("Find people").fill(bob.name)
+    box.get_by_role("list", name="People").get_by_role("button", name="Bob Stone").click()
+    expect(box.get_by_role("button", name="Take back")).to_be_visible()
+    with page.expect_response("**/rooms/*/invitations"):
+        held.pop().fulfill(json={"invitations": []})
+    page.evaluate(FRAMES)
+    box.get_by_role("button", name="Take back").click()
+    expect(box.get_by_text("Bob Stone is no longer invited.")).to_be_visible()
+
+
 # Members
+
+
+def test_who_was_banned_before_the_list_of_the_banned_had_come_stays_in_it(
+    open_page: Open, ann: harness.Client, bob: harness.Client
+) -> None:
+    room = both_in(ann, bob)
+    page = open_page(address(room), ann)
+    status(page)
+    held = hold(page, "**/bans?*", times=1)
+    banned = details(page).get_by_role("list", name="Banned")
+    eventually(page, lambda: len(held) == 1)
+    ban(ann, room, bob)
+    expect(banned.get_by_role("button", name="Bob Stone")).to_be_visible()
+    with page.expect_response("**/bans?*"):
+        held.pop().fulfill(json={"bans": []})
+    page.evaluate(FRAMES)
+    expect(banned.get_by_role("button", name="Bob Stone")).to_be_visible()
 
 
 def test_a_row_that_is_still_there_when_its_list_comes_anew_keeps_the_focus(
@@ -536,6 +571,25 @@ def test_a_session_elsewhere_is_ended_from_the_list(
     box.get_by_role("button", name="Sign out").click()
     expect(there).to_have_url("/login")
     expect(box.get_by_role("listitem")).to_have_count(1)
+
+
+def test_who_goes_on_while_a_session_is_being_ended_keeps_the_focus(
+    open_page: Open, ann: harness.Client, server: harness.Server
+) -> None:
+    credentials = {"username": ann.name, "password": harness.PASSWORD}
+    assert server.client().post("/api/login", credentials).status_code == 200
+    page = open_page("/", ann)
+    page.get_by_role("button", name="your account").click()
+    box = dialog(page, "Your account")
+    expect(box.get_by_role("listitem")).to_have_count(2)
+    held = hold(page, "**/api/sessions", times=1)
+    box.get_by_role("button", name="Sign out").click()
+    eventually(page, lambda: len(held) == 1)
+    box.get_by_label("Display name").focus()
+    held.pop().continue_()
+    expect(box.get_by_role("listitem")).to_have_count(1)
+    page.evaluate(FRAMES)
+    expect(box.get_by_label("Display name")).to_be_focused()
 
 
 def test_a_token_is_shown_once_copied_used_and_revoked(

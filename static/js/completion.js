@@ -61,8 +61,9 @@ export class Completion {
     if (word?.from !== this.#dismissed) this.#dismissed = null;
     const offered = word && this.#dismissed === null ? suggest(this.#people(), word.typed) : [];
     const whole = offered.some(({ username }) => username === word.typed.toLowerCase());
-    const same = word?.typed === this.#word?.typed && offered.length === this.#offered.length;
-    const chosen = word?.typed === this.#word?.typed ? this.#offered[this.#at]?.id : undefined;
+    const going = word?.typed === this.#word?.typed; // only who may be meant has changed
+    const same = going && ids(offered) === ids(this.#offered);
+    const chosen = going ? this.#offered[this.#at]?.id : undefined;
     this.#word = word;
     if (offered.length === 0 || (whole && offered.length === 1)) return this.#close();
     if (same && !this.#list.hidden) return;
@@ -122,6 +123,8 @@ export class Completion {
     return true;
   }
 }
+
+const ids = (users) => users.map(({ id }) => id).join();
 
 function createOption(user, at) {
   const option = document.querySelector("#person-template").content.firstElementChild.cloneNode(true);
