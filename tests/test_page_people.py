@@ -57,6 +57,11 @@ def details(page: Page) -> Locator:
     return page.get_by_role("complementary", name="Room details")
 
 
+def account(page: Page) -> Locator:
+    page.get_by_role("button", name="your account").click()
+    return dialog(page, "Your account")
+
+
 def both_in(ann: harness.Client, bob: harness.Client, **fields: str) -> Room:
     room = ann.room("lobby", **fields)
     bob.join(room)
@@ -492,8 +497,7 @@ def test_a_new_display_name_is_seen_everywhere_at_once_and_after_a_reload(
     members.get_by_role("button", name="Ann Lee").click()
     expect(dialog(there, "Ann Lee")).to_be_visible()
     here = open_page(address(room), ann)
-    here.get_by_role("button", name="your account").click()
-    box = dialog(here, "Your account")
+    box = account(here)
     box.get_by_label("Display name").fill("Ann of Green Gables")
     box.get_by_role("button", name="Save name").click()
     expect(box.get_by_text("Your name is saved.")).to_be_visible()
@@ -522,8 +526,7 @@ def test_a_new_password_ends_the_other_sessions_and_a_wrong_old_one_is_told(
     there = open_page("/", other)
     status(there)
     here = open_page("/", ann)
-    here.get_by_role("button", name="your account").click()
-    box = dialog(here, "Your account")
+    box = account(here)
     box.get_by_text("Change password").first.click()
     box.get_by_label("Current password").fill("wrong horse")
     box.get_by_label("New password").fill("x" * 80)
@@ -545,8 +548,7 @@ def test_the_way_out_of_the_accounts_dialog_stays_in_sight(
     open_page: Open, ann: harness.Client
 ) -> None:
     page = open_page("/", ann, viewport=PHONE)
-    page.get_by_role("button", name="your account").click()
-    box = dialog(page, "Your account")
+    box = account(page)
     for section in ("API tokens", "Change password", "Delete account"):
         box.locator("summary", has_text=section).click()
     box.get_by_role("button", name="Delete my account").focus()
@@ -565,8 +567,7 @@ def test_a_session_elsewhere_is_ended_from_the_list(
     there = open_page("/", other)
     status(there)
     here = open_page("/", ann)
-    here.get_by_role("button", name="your account").click()
-    box = dialog(here, "Your account")
+    box = account(here)
     expect(box.get_by_role("listitem")).to_have_count(2)
     box.get_by_role("button", name="Sign out").click()
     expect(there).to_have_url("/login")
@@ -579,8 +580,7 @@ def test_who_goes_on_while_a_session_is_being_ended_keeps_the_focus(
     credentials = {"username": ann.name, "password": harness.PASSWORD}
     assert server.client().post("/api/login", credentials).status_code == 200
     page = open_page("/", ann)
-    page.get_by_role("button", name="your account").click()
-    box = dialog(page, "Your account")
+    box = account(page)
     expect(box.get_by_role("listitem")).to_have_count(2)
     held = hold(page, "**/api/sessions", times=1)
     box.get_by_role("button", name="Sign out").click()
@@ -596,8 +596,7 @@ def test_a_token_is_shown_once_copied_used_and_revoked(
     open_page: Open, ann: harness.Client, server: harness.Server
 ) -> None:
     page = open_page("/", ann, permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="your account").click()
-    box = dialog(page, "Your account")
+    box = account(page)
     box.get_by_text("API tokens").click()
     expect(box.get_by_text("You have no tokens.")).to_be_visible()
     box.get_by_role("button", name="Make token").click()
@@ -636,8 +635,7 @@ def test_an_account_is_deleted_with_its_password_and_its_messages_stay(
     expect(articles(before, "I was here")).to_contain_text("Bob Stone")
     status(before)
     page = open_page("/", bob)
-    page.get_by_role("button", name="your account").click()
-    box = dialog(page, "Your account")
+    box = account(page)
     box.get_by_text("Delete account").click()
     box.get_by_label("Password", exact=True).fill(harness.PASSWORD)
     box.get_by_role("button", name="Delete my account").click()
@@ -700,8 +698,7 @@ def notified(page: Page) -> Page:
     page.add_init_script(RECORDED)
     page.reload()
     status(page)
-    page.get_by_role("button", name="your account").click()
-    box = dialog(page, "Your account")
+    box = account(page)
     box.get_by_label("Notify me").check()
     expect(box.get_by_label("Notify me")).to_be_checked()
     box.get_by_role("button", name="Close").click()
