@@ -311,14 +311,19 @@ def test_several_web_processes_serve_one_port_and_end_together(
         socket.create_connection(("127.0.0.1", server.port))
 
 
-@pytest.mark.parametrize("python", pythons.installed())
-def test_sigterm_with_200_open_streams_ends_web_within_five_seconds(
-    python: str, start_server: Callable[..., Server]
-) -> None:
+@pytest.fixture(params=pythons.installed())
+def on_each_python(request: pytest.FixtureRequest, start_server: Callable[..., Server]) -> Server:
+    """A server whose web process runs on each supported Python of the machine in turn."""
     server = start_server()
-    server.web.python = pythons.with_requirements(python)
+    server.web.python = pythons.with_requirements(request.param)
     server.web.restart()
     server.wait_until_ready()
+    return server
+
+
+def test_sigterm_with_200_open_streams_ends_web_within_five_seconds(on_each_python: Server) -> None:
+    server = on_each_python
+    server = on_each_python
     ann = server.user("ann")
     room = ann.room()
     streams = [open_stream(server, ann, room["id"]) for _ in range(STREAMS)]
@@ -331,14 +336,11 @@ def test_sigterm_with_200_open_streams_ends_web_within_five_seconds(
         stream.close()
 
 
-@pytest.mark.parametrize("python", pythons.installed())
 def test_sigterm_with_readers_that_never_read_ends_web_within_five_seconds(
-    python: str, start_server: Callable[..., Server]
+    on_each_python: Server,
 ) -> None:
-    server = start_server()
-    server.web.python = pythons.with_requirements(python)
-    server.web.restart()
-    server.wait_until_ready()
+    server = on_each_python
+    server = on_each_python
     ann = server.user("ann")
     room = ann.room()
     streams = [open_stream(server, ann, room["id"], buffer=4096) for _ in range(20)]
@@ -353,14 +355,9 @@ def test_sigterm_with_readers_that_never_read_ends_web_within_five_seconds(
         stream.close()
 
 
-@pytest.mark.parametrize("python", pythons.installed())
-def test_who_is_not_answered_by_the_end_is_told_when_to_come_back(
-    python: str, start_server: Callable[..., Server]
-) -> None:
-    server = start_server()
-    server.web.python = pythons.with_requirements(python)
-    server.web.restart()
-    server.wait_until_ready()
+def test_who_is_not_answered_by_the_end_is_told_when_to_come_back(on_each_python: Server) -> None:
+    server = on_each_python
+    server = on_each_python
     with socket.create_connection(("127.0.0.1", server.port), timeout=harness.WAIT_S) as client:
         client.sendall(
             b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
