@@ -214,7 +214,7 @@ class Hub:
         if control.kind == "session" and control.session is not None:
             self._end_session(control.session, mine)
         elif control.kind == "room" and control.room_id is not None:
-            for reader in mine:
+            for reader in _of_all_rooms(mine):
                 self._add(reader, control.room_id, 0)
                 reader.notify(notice_frame("room.added", {"room_id": control.room_id}))
         elif control.kind == "gone" and control.room_id is not None:
@@ -223,7 +223,7 @@ class Hub:
             self._herald.renamed(control.user_id, control.data.encode(), control.rooms)
         elif control.kind == "notice":
             frame = sse.frame(control.event, control.data.encode())
-            for reader in [reader for reader in mine if isinstance(reader, FeedReader)]:
+            for reader in _of_all_rooms(mine):
                 reader.notify(frame)
         elif control.kind == "lost":
             self._pages.clear()
@@ -290,3 +290,7 @@ class Hub:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _of_all_rooms(readers: Iterable[Reader]) -> list[FeedReader]:
+    return [reader for reader in readers if isinstance(reader, FeedReader)]

@@ -465,6 +465,10 @@ def test_sending_again_is_safe_from_another_process_and_after_a_restart(small: S
         {"limit": "201"},
         {"limit": "x"},
         {"limit": "1.5"},
+        {"limit": "5.0"},
+        {"limit": "1e1"},
+        {"limit": "+5"},
+        {"before": "null"},
         {"before": "-1"},
         {"before": "x"},
         {"after": "٣"},
@@ -479,6 +483,13 @@ def test_bad_queries(server: Server, query: dict[str, str]) -> None:
     answer = ann.get(messages(ann.room()), **query)
     assert refusal(answer) == (422, "validation_failed")
     assert [error["field"] for error in answer.json()["errors"]] == list(query)
+
+
+def test_a_query_parameter_is_given_once(server: Server) -> None:
+    ann = server.user("ann")
+    answer = ann.get(f"{messages(ann.room())}?limit=1&before=5&limit=1")
+    assert refusal(answer) == (422, "validation_failed")
+    assert [error["field"] for error in answer.json()["errors"]] == ["limit"]
 
 
 def test_only_one_of_before_after_and_around_may_be_given(server: Server) -> None:

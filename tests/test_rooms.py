@@ -206,6 +206,8 @@ def test_a_search_is_for_the_text_itself(server: Server, literal: str) -> None:
         {"limit": "-1"},
         {"limit": "9" * 400},
         {"joined": "maybe"},
+        {"joined": "null"},
+        {"open": "1.0"},
         {"q": "a\0b"},
         {"q": "x" * 65},
         {"after": "x"},

@@ -211,6 +211,14 @@ def test_a_room_joined_or_made_while_listening_is_heard_at_once(server: harness.
         assert stream.next()["body"] == "hello me"
 
 
+def test_a_rooms_stream_does_not_tell_of_other_rooms(server: harness.Server) -> None:
+    ann = server.user("ann")
+    with ann.stream(events_of(ann.room())) as stream:
+        stream.next("ready")
+        ann.room()
+        assert stream.silent()
+
+
 def test_what_has_no_history_has_no_id(brisk: harness.Server) -> None:
     ann = brisk.user("ann")
     room = ann.room()

@@ -46,7 +46,7 @@ FLOORS = """
     recheck
     herald
     hub
-    routes.faults
+    routes.faults routes.parameters
     routes.http
     routes.access routes.static
     routes.error_handlers

@@ -28,6 +28,7 @@ _WORDS = (
     (re.compile(r"Expected `str` of length >= (\d+)"), r"At least \1 characters."),
     (re.compile(r"Expected `str` of length <= (\d+)"), r"At most \1 characters."),
     (re.compile(r"Expected `str` matching regex .*"), "It has a character that is not allowed."),
+    (re.compile(r"Expected `int(?: \| null)?`, got `str`$"), "A whole number."),
     (re.compile(r"Expected `int` >= (\d+)"), r"A number of at least \1."),
     (re.compile(r"Expected `int` <= (\d+)"), r"A number of at most \1."),
 )
@@ -57,9 +58,9 @@ def of_body(model: type, raw: str | bytes, rules: Rules) -> list[Fault]:
     return list(islice(faults, MOST))
 
 
-def of_query(model: type, given: Mapping[str, str]) -> list[Fault]:
-    """Return why a query string is no `model`."""
-    faults = _each(model, given, lambda raw, kind: msgspec.convert(raw, kind, strict=False), {})
+def of_query(model: type, given: Mapping[str, object]) -> list[Fault]:
+    """Return why a query string's values are no `model`."""
+    faults = _each(model, given, msgspec.convert, {})
     return list(islice(faults, MOST))
 
 

@@ -26,6 +26,7 @@ from quartchat.invitations import Invitations
 from quartchat.members import Members
 from quartchat.people import People
 from quartchat.routes import faults
+from quartchat.routes.parameters import Parameters, repeated
 from quartchat.search import Search
 from quartchat.settings import Settings
 from quartchat.store.accounts import SessionRow
@@ -36,6 +37,7 @@ Route = Callable[..., Awaitable[Any]]
 
 BODY_READ = "quartchat.body_read"  # in the scope, once nothing of the body is to come
 CONDITIONS = ("If-Modified-Since", "If-Unmodified-Since", "If-Range")  # that may be dates
+ONCE = "It may be given once."
 MAX_ID = 10**15 - 1  # below 2**53, so that JavaScript keeps it exact
 
 # (?![\s\S]) is the end in Python and in JavaScript; `$` would let a last newline through.
@@ -139,15 +141,21 @@ def body(
 
 def query(model: type[T]) -> Callable[[Route], Route]:
     """Parse the query string into `args`. Raises ValidationFailed."""
+    parameters = Parameters(cast("type[msgspec.Struct]", model))
 
     def decorate(route: Route) -> Route:
         @wraps(route)
         async def parsed(*args: Any, **kwargs: Any) -> Any:
-            given = request.args.to_dict()
+            given = request.args.to_dict(flat=False)
+            if twice := repeated(given):
+                raise errors.ValidationFailed(
+                    faults=[(name, ONCE) for name in twice[: faults.MOST]]
+                )
+            values = parameters.read(given)
             try:
-                found = msgspec.convert(given, model, strict=False)
+                found = msgspec.convert(values, model)
             except msgspec.ValidationError:
-                raise errors.ValidationFailed(faults=faults.of_query(model, given)) from None
+                raise errors.ValidationFailed(faults=faults.of_query(model, values)) from None
             return await route(*args, args=found, **kwargs)
 
         return cast("Route", document_querystring(cast("Any", model))(parsed))
