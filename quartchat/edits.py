@@ -78,7 +78,7 @@ class Edits:
         def make(message: Message) -> Step | None:
             if message.author.id != user.id:
                 raise errors.Forbidden("Only its author may edit a message.")
-            if message.deleted_at is not None:
+            if message.deleted_at is not None and client_id is None:
                 raise errors.NotFound
             if message.body == body:
                 return None
@@ -158,11 +158,12 @@ class Edits:
                 seen = await history.message(self._streams, asked.room_id, asked.n, kept=True)
                 if seen is None:
                     raise errors.NotFound
-                step = asked.make(_decode(seen.data))
+                message = _decode(seen.data)
+                step = asked.make(message)
                 try:
-                    if step is None:
+                    if step is None or message.deleted_at is not None:
                         await self._chat.posts.hold(asked.room_id, seen)
-                        return await self._repeated(asked, seen)
+                        return await self._repeated(asked, seen, step)
                     return await self._append(asked, seen, step)
                 except Stale:
                     await asyncio.sleep(random.random() * PAUSE_S)  # noqa: S311 - spreads the tries
@@ -177,15 +178,21 @@ class Edits:
         posted = await self._chat.posts.send(draft, asked.client_id)
         return state if asked.client_id is None else posted.data
 
-    async def _repeated(self, asked: Asked, seen: Standing) -> bytes:
-        """Return what an edit was answered that was made under this key; else what stands."""
+    async def _repeated(self, asked: Asked, seen: Standing, step: Step | None) -> bytes:
+        """Return what an edit was answered that was made under this key; else what stands.
+
+        `step` is what cannot be done any more: the message is deleted. Raises NotFound.
+        """
         if asked.client_id is None:
             return seen.data
         change = Change(asked.n, dataclasses.replace(seen, version=_UNKNOWN))
-        draft = asked.draft("message.update", seen.data, change)
+        data = seen.data if step is None else _encode(step.after)
+        draft = asked.draft("message.update", data, change)
         try:
             return (await self._chat.posts.send(draft, asked.client_id)).data
         except Stale:  # there is none, and nothing to change
+            if step is not None:
+                raise errors.NotFound from None
             return seen.data
 
 

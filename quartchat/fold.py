@@ -16,6 +16,7 @@ from quartchat.events import Event, Message, Reaction, ReactionEvent, UserId
 EMOJIS = 20  # different ones under one message
 REACTED = 2_000  # reactions under one message: their ids travel with it, 7 bytes each
 
+TEXTS = ("message", "message.update")  # events that bring a message's text
 CHANGES = ("message.update", "message.delete", "reaction.add", "reaction.remove")
 
 _replace = msgspec.structs.replace
@@ -39,6 +40,14 @@ def edited(message: Message, body: str, content: Content, at: str) -> Message:
 def deleted(message: Message, at: str) -> Message:
     """Return what is left of a message."""
     return _replace(message, body="", html="", mentions=[], reactions=[], deleted_at=at)
+
+
+def undeleted(left: Message, said: Message, *, edited: bool) -> Message:
+    """Return a deleted message as it was when it said what `said` says, before any reaction."""
+    return _replace(
+        left, body=said.body, html=said.html, mentions=said.mentions, deleted_at=None,
+        edited_at=left.edited_at if edited else None,
+    )  # fmt: skip
 
 
 def reacted(message: Message, emoji: str, user_id: UserId) -> Message:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from quartchat import errors, events, history, metrics, records, sends, store, stream
+from quartchat import errors, events, fold, history, metrics, records, sends, store, stream
 from quartchat.acks import Acks
 from quartchat.config import Config
-from quartchat.events import Message, RoomId
+from quartchat.events import Event, Message, RoomId
 from quartchat.records import Appended, Stale, Standing
 from quartchat.store import events as archive
 from quartchat.stream import Draft, Streams
@@ -19,6 +19,7 @@ from quartchat.stream import Draft, Streams
 RETRY_S = 1  # what a 503 asks the client to wait
 
 _decode = msgspec.json.Decoder(Message).decode
+_encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +100,23 @@ class Posts:
         data = appended.data
         if data is None:  # trimmed from Redis, so it is in SQL
             found = await store.run(archive.event, draft.room_id, appended.n)
-            data = None if found is None else found.data
+            data = None if found is None else _first_answer(found, draft)
         return None if data is None else Posted(data, new=False)
 
     async def _sent_earlier(self, draft: Draft) -> Posted | None:
         found = await store.run(archive.sent, draft.room_id, draft.author_id, draft.key)
         if found is None:
             return None
-        message = _decode(found.data)
-        edits = message.id if found.type == "message.update" else None
-        digest = sends.digest(message.body, message.reply_to, edits)
-        # Of a message that was deleted there is nothing left to compare.
-        if digest != draft.digest and message.deleted_at is None:
+        event, kept = found
+        if draft.digest != (kept or sends.digest_of(event.type, _decode(event.data))):
             raise errors.IdempotencyMismatch(field="client_id")
         metrics.REPEATED.inc()
-        return Posted(found.data, new=False)
+        return Posted(_first_answer(event, draft), new=False)
+
+
+def _first_answer(event: Event, draft: Draft) -> bytes:
+    """Return what a request was answered; a text that was deleted since is in its repeat."""
+    if event.type not in fold.TEXTS or not fold.is_deleted(event.data):
+        return event.data
+    said = _decode(events.numbered(event.n, draft.rest))
+    return _encode(fold.undeleted(_decode(event.data), said, edited=event.type != "message"))

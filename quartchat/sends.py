@@ -2,6 +2,8 @@
 
 import hashlib
 
+from quartchat.events import Message
+
 UUID_CHARS = 36
 
 
@@ -10,6 +12,12 @@ def digest(body: str, reply_to: int | None, edits: int | None = None) -> str:
     place = f"{reply_to or ''}" if edits is None else f"edit {edits}"
     text = f"{place}:{body}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=12).hexdigest()
+
+
+def digest_of(type_: str, message: Message) -> str:
+    """Return the digest of the request that made an event, of which this is the message."""
+    edits = message.id if type_ == "message.update" else None
+    return digest(message.body, message.reply_to, edits)
 
 
 def made_ms(client_id: str) -> int | None:

@@ -363,7 +363,7 @@ def test_an_event_that_clashes_is_counted_and_the_rest_goes_on(run: Run, config:
         before = clashes._value.get()
         async with opened(config) as log:
             with harness.sql(config.database_url) as sql:
-                sql.execute("INSERT INTO event VALUES (7, 1, 'message', '{}', 1, 1, 1, NULL)")
+                sql.execute("INSERT INTO event VALUES (7, 1, 'message', '{}', 1, 1, 1, NULL, NULL)")
             await log.say(3, LOBBY)
             async with working(config):
                 await log.archived()

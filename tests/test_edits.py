@@ -261,7 +261,7 @@ def test_a_deletion_may_be_repeated_and_ends_all_other_changes(server: Server) -
         done(ann.delete(path(sent)))
     answers = [
         ann.patch(path(sent), {"body": "x"}),
-        ann.patch(path(sent), {"body": "two", "client_id": "e"}),
+        ann.patch(path(sent), {"body": "two", "client_id": "another"}),
         bob.put(path(sent, THUMB)),
         bob.delete(path(sent, THUMB)),
     ]
@@ -315,7 +315,61 @@ def test_a_deleted_text_is_gone_from_sql_and_from_replays(small: Server) -> None
     kinds = ["message", "message.update", "reaction.add", "message.update", "message.delete"]
     assert [kind for kind, _, _ in events[1:6]] == kinds
     assert [data for kind, _, data in events[1:6] if kind != "reaction.add"] == [tombstone] * 4
-    assert ann.say(room, secret[0], client_id="c") == tombstone
+    assert ann.say(room, secret[0], client_id="c") == sent
+
+
+@pytest.mark.parametrize("kind", ["UUIDv7", "plain"])
+def test_a_request_whose_message_was_deleted_since_is_repeated_like_any_other(
+    small: Server, kind: str
+) -> None:
+    ann, bob = small.user("ann"), small.user("bob")
+    room = ann.room()
+    sends = f"/api/chat/rooms/{room['id']}/messages"
+    ids = [harness_uuid7() if kind == "UUIDv7" else name for name in ("send", "edit")]
+    send = {
+        "body": f"one @{ann.name}",
+        "client_id": ids[0],
+        "reply_to": ann.say(room, "zero")["id"],
+    }
+    change = {"body": "two", "client_id": ids[1]}
+    first = ann.post(sends, send)
+    edited = edit(ann, first.json(), **change)
+    other = ann.say(room, "other")
+    bob.join(room)
+    react(bob, other)
+    done(ann.delete(path(first.json())))
+    tombstone = everywhere(ann, first.json())
+    last = done(ann.get(f"/api/chat/rooms/{room['id']}"))["last_id"]
+    for step in ("at once", "archived", "after a day"):
+        if step == "archived":
+            harness.eventually(lambda: not in_redis(small, room, ["two"]))
+        elif step == "after a day":
+            forget_sends(small)
+        again = ann.post(sends, send)
+        assert (again.status_code, again.content) == (200, first.content), step
+        assert edit(ann, first.json(), **change) == edited, step
+        mismatch = (422, "idempotency_mismatch")
+        assert refusal(ann.post(sends, send | {"body": "else"})) == mismatch, step
+        assert refusal(ann.post(sends, send | {"reply_to": None})) == mismatch, step
+        assert refusal(ann.patch(path(other), {"body": "x", "client_id": ids[0]})) == mismatch, step
+        assert refusal(ann.patch(path(first.json()), change | {"body": "x"})) == mismatch, step
+    assert refusal(ann.patch(path(first.json()), {"body": "x", "client_id": "new"}))[0] == 404
+    assert everywhere(ann, first.json()) == tombstone
+    assert done(ann.get(f"/api/chat/rooms/{room['id']}"))["last_id"] == last
+
+
+def test_what_was_deleted_when_no_digest_was_kept_is_no_answer_to_another_send(
+    small: Server,
+) -> None:
+    ann = small.user("ann")
+    room = ann.room()
+    sent = ann.say(room, "one", client_id="c")
+    done(ann.delete(path(sent)))
+    harness.eventually(lambda: not in_redis(small, room, ["one"]))
+    with harness.sql(small.database_url) as sql:
+        sql.execute(f"UPDATE event SET digest = NULL WHERE room_id = {room['id']}")  # noqa: S608
+    answer = ann.post(f"/api/chat/rooms/{room['id']}/messages", {"body": "two", "client_id": "c"})
+    assert refusal(answer) == (422, "idempotency_mismatch")
 
 
 def test_whoever_joins_after_a_deletion_finds_the_text_nowhere(start_server: StartServer) -> None:
@@ -376,10 +430,15 @@ def test_a_deleted_text_is_gone_from_pages_that_a_process_keeps(server: Server) 
 
 def wait_until_rid_of(server: Server, room: Json, texts: list[str]) -> None:
     """Wait until a room's stream in Redis has some texts no more."""
+    assert in_redis(server, room, texts)
+    harness.eventually(lambda: not in_redis(server, room, texts))
+
+
+def in_redis(server: Server, room: Json, texts: list[str]) -> bool:
+    """Whether a room's stream in Redis has one of some texts."""
     with harness.inside(server.redis_url) as inside:
-        key = harness.room_key(server, "room", room["id"])
-        assert any(text in repr(inside.xrange(key)) for text in texts)
-        harness.eventually(lambda: not any(text in repr(inside.xrange(key)) for text in texts))
+        found = repr(inside.xrange(harness.room_key(server, "room", room["id"])))
+    return any(text in found for text in texts)
 
 
 # -- reactions

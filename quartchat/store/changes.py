@@ -7,11 +7,12 @@ taken out of every row that holds it, also where that row comes later.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import peewee as pw
 
-from quartchat import fold
+from quartchat import fold, sends
 from quartchat.events import Message, RoomId
 from quartchat.store.models import Edit, Event, Latest, database
 
@@ -117,8 +118,14 @@ def _put(state: State) -> None:
 def _redact(state: State) -> None:
     edits = Edit.select(Edit.n).where(Edit.room_id == state.room_id, Edit.about == state.about)
     for row in ([state.about], edits):
-        Event.update(data=state.data.decode()).where(
-            Event.room_id == state.room_id,
-            Event.n.in_(row),
-            Event.type.in_(("message", "message.update")),
-        ).execute()
+        found: Any = Event.select(Event.n, Event.type, Event.data, Event.client_id).where(
+            Event.room_id == state.room_id, Event.n.in_(row), Event.type.in_(fold.TEXTS)
+        )
+        for n, type_, data, client_id in list(found.tuples()):
+            said = _decode(data)
+            if said.deleted_at is not None:  # earlier
+                continue
+            digest = None if client_id is None else sends.digest_of(type_, said)
+            Event.update(data=state.data.decode(), digest=digest).where(
+                Event.room_id == state.room_id, Event.n == n
+            ).execute()

@@ -101,13 +101,15 @@ def message(room_id: RoomId, n: int) -> Event | None:
     return next(iter(_list(_messages().where(here, _IS_MESSAGE))), None)
 
 
-def sent(room_id: RoomId, author_id: UserId, client_id: str) -> Event | None:
-    """Return the message that an author sent under a client_id, or None."""
-    return _first(
-        models.Event.room_id == room_id,
-        models.Event.author_id == author_id,
-        models.Event.client_id == client_id,
-    )
+def sent(room_id: RoomId, author_id: UserId, client_id: str) -> tuple[Event, str | None] | None:
+    """Return the event that an author's request under a client_id made, or None.
+
+    With it the request's digest, if a text of it was deleted.
+    """
+    here = models.Event.room_id == room_id, models.Event.author_id == author_id
+    query = _events().select_extend(models.Event.digest)
+    row = query.where(*here, models.Event.client_id == client_id).first()
+    return None if row is None else (_event(row[:-1]), row[-1])
 
 
 def after(room_id: RoomId, n: int, limit: int) -> list[Event]:

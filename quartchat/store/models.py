@@ -94,6 +94,7 @@ class Event(Table):
     feed = pw.BigIntegerField()
     author_id = pw.BigIntegerField()
     client_id = pw.CharField(max_length=64, null=True)
+    digest = pw.CharField(max_length=24, null=True)  # of the request, once its text is deleted
 
     class Meta:
         """The number is the key; `(author, client_id)` is the slow half of idempotency."""
