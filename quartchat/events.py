@@ -197,6 +197,14 @@ def unnumbered(struct: Message | MemberEvent | ReactionEvent | RoomEvent) -> byt
     return _encode(struct).removeprefix(b'{"id":0')
 
 
+_decode_member = msgspec.json.Decoder(MemberEvent).decode
+
+
+def leaves(event: Event, user_id: UserId) -> bool:
+    """Whether an event is a user's leaving."""
+    return event.type == "member.leave" and _decode_member(event.data).user.id == user_id
+
+
 def numbered(n: int, rest: bytes) -> bytes:
     """Put an event's JSON together; the Lua script does the same.
 

@@ -93,11 +93,14 @@ class FeedReader(Reader):
             elif not events.reached(self.position, recent.position):
                 await self._home.reached(self.position)  # of another process, a moment ahead
             else:
-                self.position, frames = recent.feed_after(self.position, self.joined)
-                if not frames:
+                before = self.position
+                self.position, frames = recent.feed_after(before, self.joined)
+                left = recent.left(self.user_id, self.joined, before, self.position)
+                chunk = self._begin_anew(left) + frames
+                if not chunk:
                     self.seq = recent.seq
                     return
-                await out.put(frames)
+                await out.put(chunk)
 
     async def _replay(self, out: Outlet) -> None:
         """Write what is no more in memory: partition by partition, each in its order."""
@@ -112,13 +115,25 @@ class FeedReader(Reader):
     async def _old_chunk(self, partition: int, end: FeedId) -> bytes:
         """Return frames of a page of the feed, and move on to where it ends."""
         async with self._home.turns:
-            reached, found = await history.feed_page(
-                self._home.streams, self.joined, partition, self.position[partition], end
-            )
-        frames = [feed_frame(event, self._at(partition, event.feed)) for event in found]
-        self.position = self._at(partition, reached)
+            page = await history.feed_page(
+                self._home.streams, self.user_id, self.joined, partition,
+                self.position[partition], up_to=end,
+            )  # fmt: skip
+        frames = [feed_frame(event, self._at(partition, event.feed)) for event in page.events]
+        self.position = self._at(partition, page.end)
         metrics.RESUMED.labels("feed").inc()
-        return b"".join(frames)
+        return self._begin_anew(page.left) + b"".join(frames)
+
+    def _begin_anew(self, left: set[RoomId]) -> bytes:
+        """Say of rooms that the reader left and came back to that they begin with the joining.
+
+        What was said in between, and before the leaving, is not on this stream.
+        """
+        begins = {room_id: n for room_id in left if (n := self.joined.get(room_id)) is not None}
+        return b"".join(
+            reset_frame(room_id, None if n == events.NEVER else n - 1, "rejoined")
+            for room_id, n in begins.items()
+        )
 
     def delivered(self, position: Position) -> None:
         """Note that all of its rooms' events up to `position` went out while it was live."""

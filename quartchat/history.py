@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from quartchat import errors, fold, metrics, store
-from quartchat.events import NEVER, NOBODY, Event, FeedId, Position, RoomId, UserId
+from quartchat.events import NEVER, NOBODY, Event, FeedId, Position, RoomId, UserId, leaves
 from quartchat.recent import fitting
 from quartchat.records import Head, Standing
 from quartchat.store import changes, rooms
@@ -221,13 +221,27 @@ async def _with_changes(
         forgotten = now
 
 
-async def feed_page(
-    streams: Streams, joined: dict[RoomId, int], partition: int, feed: FeedId, up_to: FeedId
-) -> tuple[FeedId, list[Event]]:
-    """Return (place reached, events) of some rooms, of what follows `feed` up to `up_to`.
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """A user's events from the feed; there may be none, and still be more behind the end."""
 
-    There may be no event, and still be more behind the place that is reached. `joined` gives
-    for each room the number from which on it is the reader's.
+    end: FeedId
+    events: list[Event]
+    left: set[RoomId]  # rooms that the user left here, and came back to
+
+
+async def feed_page(
+    streams: Streams,
+    user_id: UserId,
+    joined: dict[RoomId, int],
+    partition: int,
+    feed: FeedId,
+    *,
+    up_to: FeedId,
+) -> FeedPage:
+    """Return a page of what follows `feed` up to `up_to` in a user's rooms.
+
+    `joined` gives for each room the number from which on it is the user's.
     """
     mine = {r: n for r, n in joined.items() if streams.partition(r) == partition}
     entries = await streams.read_feed(partition, feed, FEED_PAGE)
@@ -238,16 +252,16 @@ async def feed_page(
         trimmed = up_to
     if feed < trimmed:
         found = await store.run(archive.feed, mine, feed, trimmed, FEED_PAGE)
-        reached = found[-1].feed if len(found) == FEED_PAGE else trimmed
+        end = found[-1].feed if len(found) == FEED_PAGE else trimmed
+        leavings = await store.run(archive.leavings, user_id, feed, end)
     else:
-        reached = min(entries[-1].feed, up_to) if entries else up_to
-        found = [
-            entry
-            for entry in entries
-            if isinstance(entry, Event)
-            and entry.feed <= reached
-            and entry.n >= mine.get(entry.room_id, NEVER)
-        ]
+        end = min(entries[-1].feed, up_to) if entries else up_to
+        page = [entry for entry in entries if isinstance(entry, Event) and entry.feed <= end]
+        found = [entry for entry in page if entry.n >= mine.get(entry.room_id, NEVER)]
+        leavings = [entry for entry in page if leaves(entry, user_id)]
     # A reader that does not read holds what it was given, so it is given no more than a chunk.
     count = fitting(len(event.data) for event in found)
-    return (reached, found) if count == len(found) else (found[count - 1].feed, found[:count])
+    if count < len(found):
+        end, found = found[count - 1].feed, found[:count]
+    left = {e.room_id for e in leavings if e.feed <= end and e.n < mine.get(e.room_id, 0)}
+    return FeedPage(end, found, left)

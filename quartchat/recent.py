@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from quartchat import events, fold, sse
-from quartchat.events import Event, Message, Position, RoomId
+from quartchat.events import Event, Message, Position, RoomId, UserId
 
 LOG_EVENTS = 20_000  # events kept; a reader further behind reads Redis or SQL
 LOG_BYTES = 32 << 20  # their JSON, at most
@@ -71,6 +71,7 @@ class Recent:
         self.heads: dict[RoomId, int] = {}  # last numbers of the rooms that `watch` named
         self._base: Position = ()
         self._entries: list[Entry] = []  # contiguous seqs
+        self._leavings: list[Entry] = []  # those of them by which somebody leaves a room
         self._bytes = 0
         self._rooms: dict[RoomId, _Room] = {}
         self._kept = 0  # bytes of chunks
@@ -80,6 +81,7 @@ class Recent:
         self.position = self._base = position
         self.begun += 1
         self._entries.clear()
+        self._leavings.clear()
         self._rooms.clear()
         self._bytes = self._kept = 0
 
@@ -119,6 +121,8 @@ class Recent:
         if event.room_id in self.heads:
             self.watch(event.room_id, event.n)
         self._entries.append(entry)
+        if event.type == "member.leave":
+            self._leavings.append(entry)
         self._bytes += len(event.data)
         while len(self._entries) > LOG_EVENTS or self._bytes > LOG_BYTES:
             self._drop(len(self._entries) // 4 or 1)
@@ -208,7 +212,7 @@ class Recent:
         """
         found = [
             entry
-            for entry in self._entries[self._first_after(position) :]
+            for entry in self._entries[_first_after(self._entries, position) :]
             if entry.event.feed > position[entry.partition]
             and entry.event.n >= joined.get(entry.event.room_id, events.NEVER)
         ]
@@ -216,11 +220,17 @@ class Recent:
         # `position` may be of a process that merged the partitions in another order.
         return tuple(map(max, reached, position)), frames
 
-    def _first_after(self, position: Position) -> int:
-        """Return an index below which nothing is after `position`; exact with one partition."""
-        if len(position) > 1:
-            return 0
-        return bisect_right(self._entries, position[0], key=lambda entry: entry.event.feed)
+    def left(
+        self, user_id: UserId, joined: Mapping[RoomId, int], after: Position, up_to: Position
+    ) -> set[RoomId]:
+        """Return the rooms that a reader left between two positions, and came back to."""
+        return {
+            entry.event.room_id
+            for entry in self._leavings[_first_after(self._leavings, after) :]
+            if after[entry.partition] < entry.event.feed <= up_to[entry.partition]
+            and entry.event.n < joined.get(entry.event.room_id, 0)
+            and events.leaves(entry.event, user_id)
+        }
 
     def _drop(self, count: int) -> None:
         dropped = self._entries[:count]
@@ -228,6 +238,7 @@ class Recent:
         self._base = dropped[-1].position
         self._bytes -= sum(len(entry.event.data) for entry in dropped)
         last = dropped[-1].seq
+        self._leavings = [entry for entry in self._leavings if entry.seq > last]
         for room_id in {entry.event.room_id for entry in dropped}:
             room = self._rooms.get(room_id)
             if room is None:
@@ -252,6 +263,13 @@ def room_frame(event: Event) -> bytes:
 def feed_frame(event: Event, position: Position) -> bytes:
     """Encode an event for the stream of all rooms."""
     return sse.frame(event.type, event.data, events.cursor(position))
+
+
+def _first_after(entries: list[Entry], position: Position) -> int:
+    """Return an index below which nothing is after `position`; exact with one partition."""
+    if len(position) > 1:
+        return 0
+    return bisect_right(entries, position[0], key=lambda entry: entry.event.feed)
 
 
 def _chunk(entries: list[Entry], position: Position) -> tuple[Position, bytes]:

@@ -39,7 +39,12 @@ class ReadyAll(msgspec.Struct):
 
 
 class Reset(msgspec.Struct):
-    """The cursor cannot be served: read the history anew. No room: all of them."""
+    """The cursor cannot be served: read the history anew. No room: all of them.
+
+    `reason` is `malformed`, `ahead`, `lost` (a Redis lost events that it had acknowledged), or
+    `rejoined`, on the stream of all rooms: the caller left the room after the cursor and came
+    back, and the stream goes on after `last_id`.
+    """
 
     room_id: RoomId | None
     last_id: int | None

@@ -64,6 +64,11 @@ class Log:
         came = sum(joined <= n for joined in self.joins[room_id])
         return came > sum(left < n for left in self.leaves[room_id])
 
+    def stays(self, room_id: RoomId, n: int) -> bool:
+        """Whether ann was in a room once event `n` had happened."""
+        came = sum(joined <= n for joined in self.joins[room_id])
+        return came > sum(left <= n for left in self.leaves[room_id])
+
     def came_back(self, room_id: RoomId, due: int, n: int) -> bool:
         """Whether event `n` is a joining that may follow where `due` was to come."""
         left = any(due - 1 <= leave < n for leave in self.leaves[room_id])
@@ -79,6 +84,7 @@ class Client:
         self.due: dict[RoomId, int] = {}  # by room: the number that must come next
         self.ready = False  # whether this connection has begun
         self.removed: set[RoomId] = set()  # rooms of which this connection was told so
+        self._gone: set[RoomId] = set()  # rooms of which it was ever told that they begin anew
         self.lost = False  # told to read everything anew, which it does when it connects again
         self._reset = reset  # why its cursor must be refused, or ''
         self._rest = b""
@@ -126,6 +132,8 @@ class Client:
         elif self._reset:
             assert (event.event, data["reason"]) == ("reset", self._reset)
             self._reset = ""
+        elif event.event == "reset" and data["reason"] == "rejoined":
+            self._rejoin(data["room_id"], data["last_id"])
         elif event.event == "reset":
             # Before something happens in an emptied Redis, it is like one that lost its end.
             assert self.log.emptied
@@ -136,6 +144,7 @@ class Client:
             self._number(event, data)
         elif event.event == "room.removed":
             self.removed.add(data["room_id"])
+            self._gone.add(data["room_id"])
         else:
             assert event.event in {"heartbeat", "missed", "presence"}
 
@@ -150,13 +159,24 @@ class Client:
             return
         last_ids = {room["id"]: room["last_id"] for room in ready["rooms"]}
         assert set(last_ids) == set(self._mine)
+        self._gone |= self.due.keys() - last_ids.keys()
         self.cursor = ready["cursor"] if anew or self.cursor is None else self.cursor
         start = events.parse_cursor(self.cursor, self.log.partitions)
         assert start is not None
         upto = {room_id: self.log.upto(room_id, start) for room_id in last_ids}
         assert not anew or last_ids == upto
         if not self._resumed:
-            self.due = {r: max(upto[r] + 1, joined) for r, joined in self._mine.items()}
+            self.due = {
+                r: upto[r] + 1 if self.log.stays(r, upto[r]) else max(upto[r] + 1, joined)
+                for r, joined in self._mine.items()
+            }
+
+    def _rejoin(self, room_id: RoomId, last_id: int | None) -> None:
+        """Hear that a room goes on with a joining; what lies before it does not come."""
+        assert self.room_id is None
+        assert last_id is None or last_id + 1 in self.log.joins[room_id]
+        assert any(last_id is None or left <= last_id for left in self.log.leaves[room_id])
+        self._gone.add(room_id)
 
     def _number(self, event: httpx_sse.ServerSentEvent, data: dict[str, Any]) -> None:
         room_id, n = data["room_id"], data["id"]
@@ -165,7 +185,9 @@ class Client:
         due = self.due.get(room_id, 0)
         # Partitions may have been merged in another order: a client drops what it has.
         repeated = self.log.partitions > 1 and self._resumed and n < due
-        assert n == due or repeated or self.log.came_back(room_id, due, n), (n, due, self.due)
+        anew = (not due or room_id in self._gone) and self.log.came_back(room_id, due, n)
+        assert n == due or repeated or anew, (n, due, self.due)
+        self._gone.discard(room_id)
         self.due[room_id] = max(due, n + 1)
         self.cursor = event.id
         self.cursors.append(event.id)

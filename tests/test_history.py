@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartchat import group, history, recent, records, store
-from quartchat.events import NEVER, Event, FeedId, RoomId, UserId, unpack
+from quartchat import events, group, history, recent, records, store
+from quartchat.events import NEVER, Event, FeedId, MemberEvent, RoomId, User, UserId, unpack
 from quartchat.history import Page
 from quartchat.records import Head
 from quartchat.store import events as archive
@@ -279,13 +279,13 @@ def test_a_feed_is_followed_from_sql_into_redis(
             ]
             found, reached = [], start
             while reached < up_to:
-                place, events = await history.feed_page(
-                    streams, joined | {elsewhere: 0}, 0, reached, up_to
+                page = await history.feed_page(
+                    streams, ANN, joined | {elsewhere: 0}, 0, reached, up_to=up_to
                 )
-                assert place > reached
-                assert all(reached < event.feed <= place for event in events)
-                reached = place
-                found += [(event.room_id, event.n, event.data) for event in events]
+                assert page.end > reached
+                assert all(reached < event.feed <= page.end for event in page.events)
+                reached = page.end
+                found += [(event.room_id, event.n, event.data) for event in page.events]
             assert found == wanted
             assert reached == max(start, up_to)
 
@@ -305,10 +305,11 @@ def test_a_feed_is_followed_also_while_it_is_cut(run: Run, streams: Streams) -> 
         await archive_events(log[:15])
         found, reached = [], begin
         while reached < log[-1].feed:
-            reached, events = await history.feed_page(
-                streams, {room_id: 0}, 0, reached, log[-1].feed
+            page = await history.feed_page(
+                streams, ANN, {room_id: 0}, 0, reached, up_to=log[-1].feed
             )
-            found += numbers(events)
+            reached = page.end
+            found += numbers(page.events)
             if len(found) < 15:
                 cut = unpack(log[len(found) + 3].feed)
                 await streams._redis.xtrim(group.key(0), minid=cut, approximate=False)
@@ -317,6 +318,37 @@ def test_a_feed_is_followed_also_while_it_is_cut(run: Run, streams: Streams) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "FEED_PAGE", 3)
         run(scenario())
+
+
+def test_a_page_of_the_feed_says_which_rooms_the_reader_left_and_came_back_to(
+    run: Run, streams: Streams
+) -> None:
+    async def scenario() -> None:
+        room_id = await new_room(streams)
+        begin = (await streams.position())[0]
+        ann = User(ANN, "ann", "Ann", "")
+        for kind in ("join", "leave", "join"):
+            rest = events.unnumbered(MemberEvent(0, room_id, ann, "member"))
+            key = records.random_key()
+            await streams.append(Draft(room_id, ANN, f"member.{kind}", rest, key, ""))
+        log = await log_of(streams, room_id)
+        end = log[-1].feed
+        for source in ("redis", "sql"):
+            if source == "sql":
+                await archive_events(log)
+                await streams._redis.delete(group.key(0))
+            for user_id, n, start, left in (
+                (ANN, 3, begin, {room_id}),
+                (ANN, 3, log[1].feed, set()),  # it was out already
+                (ANN, 0, begin, set()),
+                (UserId(2), 3, begin, set()),
+            ):
+                page = await history.feed_page(streams, user_id, {room_id: n}, 0, start, up_to=end)
+                assert page.left == left, source
+            page = await history.feed_page(streams, ANN, {}, 0, begin, up_to=end)
+            assert page.left == set()  # and it did not come back
+
+    run(scenario())
 
 
 def test_a_feed_that_redis_has_lost_is_followed_in_sql(run: Run, streams: Streams) -> None:
@@ -330,10 +362,10 @@ def test_a_feed_that_redis_has_lost_is_followed_in_sql(run: Run, streams: Stream
         await archive_events(log)
         end = log[-1].feed
         await streams._redis.delete(group.key(0))
-        place, events = await history.feed_page(streams, {room_id: 0}, 0, begin, end)
-        assert (place, numbers(events)) == (end, list(range(1, 10)))
+        page = await history.feed_page(streams, ANN, {room_id: 0}, 0, begin, up_to=end)
+        assert (page.end, numbers(page.events)) == (end, list(range(1, 10)))
         await streams._redis.xadd(group.key(0), {"c": "{}"}, id=unpack(log[2].feed))
-        place, events = await history.feed_page(streams, {room_id: 0}, 0, log[3].feed, end)
-        assert (place, numbers(events)) == (end, list(range(5, 10)))
+        page = await history.feed_page(streams, ANN, {room_id: 0}, 0, log[3].feed, up_to=end)
+        assert (page.end, numbers(page.events)) == (end, list(range(5, 10)))
 
     run(scenario())

@@ -196,6 +196,37 @@ def test_a_room_joined_meanwhile_starts_at_its_join(server: harness.Server) -> N
         assert got[1].json()["body"] == "to bob"
 
 
+@pytest.mark.parametrize("since", ["0", "a cursor"])
+def test_a_room_left_and_joined_again_meanwhile_begins_anew_and_says_so(
+    start_server: StartServer, since: str
+) -> None:
+    server = start_server()
+    ann, bob = server.user("ann"), server.user("bob")
+    room, other = ann.room(), ann.room()
+    for each in (room, other):
+        bob.join(each)
+    cursor = bob.get("/api/chat/rooms", joined="true").json()["cursor"] if since != "0" else "0"
+    ann.say(room, "to bob")
+    assert bob.post(f"/api/chat/rooms/{room['id']}/leave").status_code == 204
+    ann.say(room, "behind his back")
+    bob.join(room)
+    ann.say(room, "to bob again")
+    reset = {"room_id": room["id"], "last_id": 4, "reason": "rejoined"}
+    for step in ("memory", "restart"):
+        if step == "restart":
+            server.web.restart()
+            server.wait_until_ready()
+        with bob.stream("/api/chat/events", cursor) as stream:
+            stream.next("ready")
+            count = 3 if since != "0" else 4  # with bob's joining the other room
+            got = [stream.next_event() for _ in range(count)]
+            found = [(e.event, e.json()) for e in got if e.json()["room_id"] == room["id"]]
+            assert [kind for kind, _ in found] == ["reset", "member.join", "message"], step
+            assert found[0][1] == reset
+            assert [data["id"] for _, data in found[1:]] == [5, 6]
+            assert stream.silent()
+
+
 def test_a_room_joined_or_made_while_listening_is_heard_at_once(server: harness.Server) -> None:
     ann, bob = server.user("ann"), server.user("bob")
     room = ann.room()

@@ -64,6 +64,7 @@ async def all_events(args: EventsQuery) -> Response:
 
     Server-Sent Events: each has a name, and one JSON object as its data. An `id` is an opaque
     cursor; events without one have no history, and no cursor moves by them.
+    Each room begins with the caller's last joining, also after `0`, which is before everything.
 
     At most 20 streams at a time for one user, where the server's settings say nothing else.
     """

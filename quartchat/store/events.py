@@ -21,6 +21,7 @@ ROWS_PER_INSERT = 100  # SQLite before 3.32 takes at most 999 parameters
 
 # Written out, because SQLite matches a partial index against the text of a query only.
 _IS_MESSAGE = pw.SQL("type = 'message'")
+_IS_LEAVING = pw.SQL("type = 'member.leave'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,13 @@ def feed(joined: dict[RoomId, int], after_feed: FeedId, up_to: FeedId, limit: in
             union = part if union is None else union.union_all(part)
         found += [_event(row) for row in union.bind(models.database.obj).tuples()]
     return sorted(found, key=lambda event: event.feed)[:limit]
+
+
+def leavings(user_id: UserId, after_feed: FeedId, up_to: FeedId) -> list[Event]:
+    """Return what says that a user left a room, with `after_feed` < feed id <= `up_to`."""
+    table = models.Event
+    here = table.author_id == user_id, table.feed > after_feed, table.feed <= up_to
+    return _list(_events().where(*here, _IS_LEAVING))
 
 
 def _insert(batch: Sequence[Archived]) -> list[Clash]:
