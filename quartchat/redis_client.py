@@ -16,6 +16,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from quartchat import redis_url
 
 TIMEOUT_S = 3.0  # one command's bound; redis-py 8's own is 5 s, for blocking reads too
+PATIENCE_S = 9.0  # a round trip's, with all tries; redis-py tries each new connection as often
 BATCH = 64  # calls of one pipeline; Redis does nothing else meanwhile
 WAITING = 4096  # calls that wait for a pipeline; past it they fail at once
 GATHER_S = 0.004  # between pipelines, where calls come in company; or until there are as many
@@ -202,7 +203,11 @@ async def round_trip(client: Any, commands: Sequence[Command]) -> list[Any]:
         await connection.disconnect()
 
     try:
-        return cast("list[Any]", await connection.retry.call_with_retry(attempt, again))
+        async with asyncio.timeout(PATIENCE_S):
+            return cast("list[Any]", await connection.retry.call_with_retry(attempt, again))
+    except TimeoutError:
+        await connection.disconnect(nowait=True)
+        raise exceptions.TimeoutError("Redis does not answer") from None
     finally:
         await pool.release(connection)
 

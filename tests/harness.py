@@ -157,6 +157,12 @@ class Valkey:
         with suppress(Exception):
             self.server.stop()
 
+    def signal(self, number: int) -> None:
+        """Send its process a signal."""
+        process = self.server._process
+        assert process is not None
+        process.send_signal(number)
+
     def url(self, *, keep: bool = False) -> str:
         """Name a database; `keep`: for longer than one test."""
         del keep  # there are enough

@@ -1,10 +1,12 @@
 """Calls of one script that share a round trip: who waits for whom, and for how long."""
 
 import asyncio
+import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import harness
@@ -58,6 +60,33 @@ async def talk(calls: Watched, name: str, count: int) -> None:
     for number in range(count):
         said = f"{name} {number}"
         assert await calls.call(["{0}"], [said]) == said.encode()
+
+
+def test_who_waits_when_redis_stops_in_mid_work_waits_for_so_long_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(redis_client, "PATIENCE_S", 0.9)
+
+    async def scenario(valkey: harness.Valkey) -> float:
+        client = engines.connect(valkey.url())
+        calls = Pipelined(client, ECHO)
+        try:
+            assert await calls.call(["{0}"], ["before"]) == b"before"
+            valkey.signal(signal.SIGSTOP)
+            began = time.monotonic()
+            with pytest.raises(redis_client.AWAY):
+                await calls.call(["{0}"], ["meanwhile"])
+            took = harness.alone_s(began)
+            valkey.signal(signal.SIGCONT)
+            assert await calls.call(["{0}"], ["afterwards"]) == b"afterwards"
+            return took
+        finally:
+            valkey.signal(signal.SIGCONT)
+            await client.aclose()
+
+    with harness.Valkey(tmp_path / "valkey") as valkey:
+        assert asyncio.run(scenario(valkey)) < 1.6  # each new connection tried thrice: 2.1
 
 
 def test_a_lone_caller_waits_for_nobody(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
