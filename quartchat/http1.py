@@ -87,9 +87,11 @@ class Http1:
             await self._app(scope, receive, send, *rest)
         except asyncio.CancelledError:
             if self._connection.context.terminated.is_set():
-                start = {"status": 503, "headers": tcp.LATE_HEADERS}
+                start = {
+                    "type": "http.response.start", "status": 503, "headers": tcp.LATE_HEADERS
+                }  # fmt: skip
                 with suppress(UnexpectedMessageError):  # an answer has begun
-                    await send({"type": "http.response.start", **start})
+                    await send(start)
                     await send({"type": "http.response.body", "body": tcp.LATE_PROBLEM})
             raise
 

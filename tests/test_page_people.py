@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import harness
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from test_page import (
     FRAMES,
     PHONE,
@@ -60,6 +61,13 @@ def details(page: Page) -> Locator:
 def account(page: Page) -> Locator:
     page.get_by_role("button", name="your account").click()
     return dialog(page, "Your account")
+
+
+def come_late(page: Page, url: str, held: list[Route], answer: dict[str, Any]) -> None:
+    """Answer now what was held, as it would have been answered then."""
+    with page.expect_response(url):
+        held.pop().fulfill(json=answer)
+    page.evaluate(FRAMES)
 
 
 def both_in(ann: harness.Client, bob: harness.Client, **fields: str) -> Room:
@@ -259,9 +267,7 @@ def test_a_link_that_is_made_before_the_server_said_that_there_is_none_stays(
     eventually(page, lambda: len(held) == 1)
     box.get_by_role("button", name="Make a link").click()
     expect(box.get_by_role("button", name="Replace it")).to_be_visible()
-    with page.expect_response("**/link"):
-        held.pop().fulfill(json={"link": None})
-    page.evaluate(FRAMES)
+    come_late(page, "**/link", held, {"link": None})
     box.get_by_role("button", name="Turn it off").click()
     expect(box.get_by_text("The link is dead.")).to_be_visible()
 
@@ -277,9 +283,7 @@ def test_who_was_invited_before_the_list_of_the_invited_had_come_stays_in_it(
     box.get_by_label("Find people").fill(bob.name)
     box.get_by_role("list", name="People").get_by_role("button", name="Bob Stone").click()
     expect(box.get_by_role("button", name="Take back")).to_be_visible()
-    with page.expect_response("**/rooms/*/invitations"):
-        held.pop().fulfill(json={"invitations": []})
-    page.evaluate(FRAMES)
+    come_late(page, "**/rooms/*/invitations", held, {"invitations": []})
     box.get_by_role("button", name="Take back").click()
     expect(box.get_by_text("Bob Stone is no longer invited.")).to_be_visible()
 
@@ -298,9 +302,7 @@ def test_who_was_banned_before_the_list_of_the_banned_had_come_stays_in_it(
     eventually(page, lambda: len(held) == 1)
     ban(ann, room, bob)
     expect(banned.get_by_role("button", name="Bob Stone")).to_be_visible()
-    with page.expect_response("**/bans?*"):
-        held.pop().fulfill(json={"bans": []})
-    page.evaluate(FRAMES)
+    come_late(page, "**/bans?*", held, {"bans": []})
     expect(banned.get_by_role("button", name="Bob Stone")).to_be_visible()
 
 

@@ -93,7 +93,8 @@ def tail(room_id: RoomId) -> tuple[int, int]:
 
 def event(room_id: RoomId, n: int) -> Event | None:
     """Return one event as it was, or None."""
-    return _first(models.Event.n == n, models.Event.room_id == room_id)
+    row = _events().where(models.Event.room_id == room_id, models.Event.n == n).first()
+    return None if row is None else _event(row)
 
 
 def message(room_id: RoomId, n: int) -> Event | None:
@@ -285,11 +286,6 @@ def _messages() -> Any:
         )
         .tuples()
     )  # fmt: skip
-
-
-def _first(*where: Any) -> Event | None:
-    row = _events().where(*where).first()
-    return None if row is None else _event(row)
 
 
 def _list(query: Any) -> list[Event]:
